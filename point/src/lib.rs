@@ -1,0 +1,1 @@
+//! Point, the one record.

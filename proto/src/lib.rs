@@ -1,0 +1,35 @@
+//! Wire contracts: agent to gateway (`flow`) and gateway to its users (`observe`).
+//!
+//! The messages are documented in the `.proto` files beside this crate.
+
+/// Agent to gateway: numbered batches of flow events and their acknowledgements.
+pub mod flow {
+    /// Version 1 of the contract.
+    #[expect(
+        missing_docs,
+        unused_qualifications,
+        clippy::allow_attributes_without_reason,
+        clippy::allow_attributes,
+        clippy::clone_on_ref_ptr,
+        reason = "generated; the .proto file has the documentation"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("weir.flow.v1");
+    }
+}
+
+/// Gateway to its users: the live stream of Points.
+pub mod observe {
+    /// Version 1 of the contract.
+    #[expect(
+        missing_docs,
+        unused_qualifications,
+        clippy::allow_attributes_without_reason,
+        clippy::allow_attributes,
+        clippy::clone_on_ref_ptr,
+        reason = "generated; the .proto file has the documentation"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("weir.observe.v1");
+    }
+}

@@ -1,0 +1,1 @@
+//! How each process starts, reports and stops.
