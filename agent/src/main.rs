@@ -1,0 +1,76 @@
+//! The node agent: from its start to its end.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Parser;
+use weir_agent::{
+    config::{Config, ENV_PREFIX},
+    host::Identity,
+    netflow::{Collector, Outputs},
+    privilege,
+    status::Status,
+    uplink::{Queue, Uplink},
+};
+use weir_proto::flow::v1::Hook;
+use weir_runtime::{
+    config::Document,
+    logging,
+    stop::{self, Deadline},
+};
+
+/// Watches this host's networking with eBPF and streams flow events to a gateway.
+#[derive(Parser)]
+#[command(name = "weir-agent", version)]
+struct Arguments {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    logging::init();
+    let config = Document::load(&arguments.config, ENV_PREFIX)?.read(Config::read)?;
+    privilege::check()?;
+
+    let collector = Collector::attach(&config.netflow).context("the netflow collector cannot run")?;
+    let chosen = collector.chosen().clone();
+    let identity = Identity::now(config.host.clone());
+    tracing::info!(
+        host = identity.host,
+        hook = chosen.hook,
+        fallback_because = chosen.reason,
+        adopted = collector.adopted(),
+        "netflow watches TCP"
+    );
+    let status = Arc::new(Status::new(vec![Hook {
+        event: "tcp_state".to_owned(),
+        hook: chosen.hook.to_owned(),
+        reason: chosen.reason,
+    }]));
+    let queue = Arc::new(Queue::new(config.uplink.buffer.0 as usize));
+    let uplink = Uplink::new(&config.gateway, identity, Arc::clone(&queue), Arc::clone(&status))?;
+
+    let outputs = Outputs { queue: Arc::clone(&queue), status };
+    let collecting = collector.spawn(outputs).context("cannot start the netflow collector")?;
+    let sending = tokio::spawn(uplink.run());
+
+    let signal = stop::requested().await;
+    let deadline = Deadline::after(config.stop_deadline);
+    tracing::info!(signal, "stopping");
+    // Collectors first: what they still report goes out before the uplink ends.
+    tokio::task::spawn_blocking(move || collecting.stop()).await?;
+    queue.close();
+    deadline.finish("uplink", sending).await;
+    let tally = queue.tally();
+    tracing::info!(
+        rows = tally.rows,
+        acked = tally.acked_rows,
+        dropped = tally.dropped_rows,
+        unsent = tally.queued_rows,
+        "stopped"
+    );
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! From records of connections, totals since each began, to rows of the period, deltas.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
+
+use hashbrown::{HashMap, HashSet};
+use weir_ebpf_common::netflow::{TcpRecord, direction, kind, owner, state};
+use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent};
+
+use super::rows::{Delta, Period, Reason, Row, RowKey, Rows};
+use crate::process::Processes;
+
+const AF_INET6: u16 = 10;
+
+/// What distinguishes one connection from every other, also from a later one between the same ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct ConnectionKey {
+    local: [u32; 4],
+    remote: [u32; 4],
+    ports: (u16, u16),
+    netns: u32,
+    established_ns: u64,
+}
+
+impl From<&TcpRecord> for ConnectionKey {
+    fn from(record: &TcpRecord) -> Self {
+        Self {
+            local: record.local,
+            remote: record.remote,
+            ports: (record.local_port, record.remote_port),
+            netns: record.netns,
+            established_ns: record.facts.established_ns,
+        }
+    }
+}
+
+/// A connection that lives over the end of a period: what was already reported of it.
+#[derive(Debug)]
+struct Connection {
+    bytes_sent: u64,
+    bytes_received: u64,
+    segments_in: u32,
+    segments_out: u32,
+    retransmits: u32,
+    /// Pass in which it was last seen.
+    seen: u32,
+    /// For a connection older than the agent.
+    guess: Option<(Direction, DirectionSource)>,
+}
+
+impl Connection {
+    const NEW: Self = Self {
+        bytes_sent: 0,
+        bytes_received: 0,
+        segments_in: 0,
+        segments_out: 0,
+        retransmits: 0,
+        seen: 0,
+        guess: None,
+    };
+
+    /// Takes over the record's totals and returns what is new. A total read in the middle of an update
+    /// may be behind the one before: then there is nothing new yet.
+    fn advance(&mut self, record: &TcpRecord) -> Delta {
+        fn new_part<T: Copy + PartialOrd + std::ops::Sub<Output = T> + Into<u64>>(last: &mut T, now: T) -> u64 {
+            if now <= *last {
+                return 0;
+            }
+            (now - std::mem::replace(last, now)).into()
+        }
+        Delta {
+            bytes_read: new_part(&mut self.bytes_received, record.bytes_received),
+            bytes_written: new_part(&mut self.bytes_sent, record.bytes_sent),
+            packets_read: wrapping_part(&mut self.segments_in, record.segments_in),
+            packets_written: wrapping_part(&mut self.segments_out, record.segments_out),
+            retransmits: wrapping_part(&mut self.retransmits, record.retransmits),
+            rtt_us: record.rtt_us,
+            rtt_var_us: record.rtt_var_us,
+        }
+    }
+}
+
+/// The kernel counts segments in 32 bits and starts again at 0.
+fn wrapping_part(last: &mut u32, now: u32) -> u64 {
+    let step = now.wrapping_sub(*last);
+    // Half the range is behind, not ahead.
+    if step > u32::MAX / 2 {
+        return 0;
+    }
+    *last = now;
+    u64::from(step)
+}
+
+/// What was counted about the connections; each only grows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Connections that vanished without a record of their end.
+    pub(super) end_unseen: u64,
+    /// Connections older than the agent for which there was no room: what they moved is not known.
+    pub(super) table_full: u64,
+}
+
+/// Every live connection of the node, and the rows of the period.
+pub(super) struct Connections {
+    live: HashMap<ConnectionKey, Connection>,
+    listeners: HashSet<(u32, u16)>,
+    adopted: Vec<TcpRecord>,
+    rows: Rows,
+    processes: Processes,
+    pass: u32,
+    most: usize,
+    unsettled: bool,
+    pub(super) tally: Tally,
+}
+
+impl Connections {
+    /// Room for `most` connections that live over the end of a period. One without room is reported whole
+    /// when it ends.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            live: HashMap::new(),
+            listeners: HashSet::new(),
+            adopted: Vec::new(),
+            rows: Rows::default(),
+            processes: Processes::default(),
+            pass: 0,
+            most,
+            unsettled: false,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Number of connections that are followed.
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether some live connection's owner is only supposed: the process that listens, not yet the one
+    /// that serves.
+    pub(super) fn has_unsettled_owners(&self) -> bool {
+        self.unsettled
+    }
+
+    /// Takes one record, of whatever kind.
+    pub(super) fn record(&mut self, record: &TcpRecord) {
+        match record.kind {
+            kind::LIVE => self.live(record),
+            kind::CLOSED => self.closed(record),
+            kind::FAILED => self.failed(record),
+            kind::ADOPTED => self.adopted.push(*record),
+            kind::LISTENING => drop(self.listeners.insert((record.netns, record.local_port))),
+            _ => {}
+        }
+    }
+
+    /// Call before a pass over all open files.
+    pub(super) fn begin_owners(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// Call after it: now that every listener is known, the adopted connections get their direction.
+    pub(super) fn end_owners(&mut self) {
+        for record in std::mem::take(&mut self.adopted) {
+            if self.live.len() >= self.most {
+                self.tally.table_full += 1;
+                continue;
+            }
+            let mut connection = Connection::NEW;
+            connection.advance(&record);
+            connection.seen = self.pass;
+            connection.guess = Some(guess(&self.listeners, &record));
+            self.live.insert(ConnectionKey::from(&record), connection);
+        }
+        self.adopted.shrink_to(0);
+        self.listeners.shrink_to(0);
+    }
+
+    /// Call before a pass over the live connections.
+    pub(super) fn begin_pass(&mut self) {
+        self.pass = self.pass.wrapping_add(1);
+        self.unsettled = false;
+    }
+
+    /// Call after the pass, and after every record that was written before it ended.
+    ///
+    /// A connection that two passes in a row did not find has ended, and the record of it was lost. One
+    /// pass is not enough: the kernel marks the end a moment before it writes the record.
+    pub(super) fn end_pass(&mut self) {
+        let pass = self.pass;
+        let before = self.live.len();
+        self.live.retain(|_, connection| pass.wrapping_sub(connection.seen) < 2);
+        self.tally.end_unseen += (before - self.live.len()) as u64;
+        self.live.shrink_to(self.live.len() * 4);
+    }
+
+    /// Ends the period.
+    pub(super) fn take(&mut self, period: Period) -> Vec<FlowEvent> {
+        let events = self.rows.take(period);
+        self.processes.forget_unused();
+        events
+    }
+
+    fn live(&mut self, record: &TcpRecord) {
+        self.unsettled |= record.facts.owner <= owner::LISTENER;
+        let key = ConnectionKey::from(record);
+        let room = self.live.len() < self.most;
+        let is_new = !self.live.contains_key(&key);
+        if is_new && (!room || record.facts.adopted == 1) {
+            // Without room it is reported whole when it ends; an adopted one was counted as lost.
+            return;
+        }
+        let connection = self.live.entry(key).or_insert(Connection::NEW);
+        connection.seen = self.pass;
+        let (delta, guess) = (connection.advance(record), connection.guess);
+        let row = self.row(record, guess, None);
+        row.add(delta);
+        row.connections += 1;
+        if is_new {
+            opened(row, record);
+        }
+    }
+
+    fn closed(&mut self, record: &TcpRecord) {
+        let known = self.live.remove(&ConnectionKey::from(record));
+        let is_new = known.is_none();
+        if is_new && record.facts.adopted == 1 {
+            return;
+        }
+        let mut connection = known.unwrap_or(Connection::NEW);
+        let (delta, guess) = (connection.advance(record), connection.guess);
+        let row = self.row(record, guess, None);
+        row.add(delta);
+        row.closed += 1;
+        row.reset += u64::from(ended_by_reset(record));
+        if is_new {
+            opened(row, record);
+        }
+    }
+
+    fn failed(&mut self, record: &TcpRecord) {
+        let mut attempt = Connection::NEW;
+        let row = self.row(record, None, Some(Reason::from_errno(record.error)));
+        row.failed += 1;
+        row.add(attempt.advance(record));
+    }
+
+    fn row(
+        &mut self,
+        record: &TcpRecord,
+        guessed: Option<(Direction, DirectionSource)>,
+        reason: Option<Reason>,
+    ) -> &mut Row {
+        let (direction, source) = match record.facts.direction {
+            direction::CONNECT => (Direction::Outgoing, DirectionSource::Connect),
+            direction::ACCEPT => (Direction::Incoming, DirectionSource::Accept),
+            _ => guessed.unwrap_or_else(|| guess(&self.listeners, record)),
+        };
+        let is_client = direction == Direction::Outgoing;
+        let process = self.processes.get(record.facts.pid, record.facts.name);
+        self.rows.row(RowKey {
+            src: address(record.family, record.local),
+            dst: address(record.family, record.remote),
+            src_port: (!is_client).then_some(record.local_port),
+            dst_port: is_client.then_some(record.remote_port),
+            direction,
+            source,
+            netns: record.netns,
+            reason,
+            process: Arc::clone(&process),
+        })
+    }
+}
+
+/// Counts the beginning of a connection that is seen for the first time.
+fn opened(row: &mut Row, record: &TcpRecord) {
+    row.established += 1;
+    let (from, to) = (record.facts.connect_ns, record.facts.established_ns);
+    if record.facts.direction == direction::CONNECT && from > 0 && to >= from {
+        row.connected(to - from);
+    }
+}
+
+/// Direction of a connection whose beginning was not seen.
+fn guess(listeners: &HashSet<(u32, u16)>, record: &TcpRecord) -> (Direction, DirectionSource) {
+    if listeners.contains(&(record.netns, record.local_port)) {
+        (Direction::Incoming, DirectionSource::Listen)
+    } else if record.local_port < record.remote_port {
+        (Direction::Incoming, DirectionSource::Port)
+    } else {
+        (Direction::Outgoing, DirectionSource::Port)
+    }
+}
+
+/// Whether one of the ends sent RST.
+///
+/// The kernel leaves an error where it received one. Where it sent one (unread data, `SO_LINGER` of 0,
+/// data after close) it leaves none, but goes to CLOSE from a state from which no orderly end leads there.
+fn ended_by_reset(record: &TcpRecord) -> bool {
+    match i32::from(record.error) {
+        libc::ECONNRESET | libc::EPIPE => true,
+        0 => matches!(u32::from(record.state), state::ESTABLISHED | state::CLOSE_WAIT | state::FIN_WAIT1),
+        _ => false,
+    }
+}
+
+/// IPv4-mapped IPv6 is IPv4: else the two ends of one flow would not match.
+fn address(family: u16, words: [u32; 4]) -> IpAddr {
+    let mut octets = [0; 16];
+    for (to, word) in octets.chunks_exact_mut(4).zip(words) {
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    if family == AF_INET6 {
+        Ipv6Addr::from(octets).to_canonical()
+    } else {
+        IpAddr::from([octets[0], octets[1], octets[2], octets[3]])
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+//! Why the kernel side lost something: indices of the per-CPU counter map `COUNTS`.
+
+/// Records written to the ring buffer; not a loss, but the sum that the reader must see.
+pub const EMITTED: u32 = 0;
+/// The ring buffer was full and a record was not written.
+pub const RING_FULL: u32 = 1;
+/// The kernel refused memory for the facts of a socket.
+pub const FACTS_FULL: u32 = 2;
+/// A connection ended of which nothing was known: it is older than the agent and no process held it at start.
+pub const UNKNOWN_CONNECTION: u32 = 3;
+/// Number of counters.
+pub const LEN: u32 = 4;
+
+/// Name of a loss cause in metrics and logs; `None` for counters that are no loss.
+#[must_use]
+pub const fn name(index: u32) -> Option<&'static str> {
+    match index {
+        RING_FULL => Some("ring_full"),
+        FACTS_FULL => Some("facts_full"),
+        UNKNOWN_CONNECTION => Some("unknown_connection"),
+        _ => None,
+    }
+}

@@ -1,0 +1,145 @@
+//! Passes over all live connections and over all open files, read by the agent like a file.
+
+use aya_ebpf::{
+    bindings::seq_file,
+    cty::c_void,
+    helpers::generated::{bpf_seq_write, bpf_skc_to_tcp_sock, bpf_sock_from_file},
+};
+use weir_ebpf_common::{
+    loss,
+    netflow::{Facts, TcpRecord, direction, kind, owner, state},
+};
+
+use crate::{
+    maps::{SCRATCH, count},
+    read::{Direct, Read, fill, offset},
+    store::{ByAddress, Store},
+    task::name_of,
+};
+
+/// Member `index` of a pass's context, which is an array of pointers that may be null.
+#[inline(always)]
+fn member(ctx: *mut c_void, index: usize) -> *mut c_void {
+    // SAFETY: the verifier checks each load against the context of the pass.
+    unsafe { core::ptr::read_volatile(ctx.cast::<*mut c_void>().add(index)) }
+}
+
+/// Writes one record for the agent to read.
+#[inline(always)]
+fn write(ctx: *mut c_void, tcp: *const u8, facts: &Facts, kind: u8, at: u32) {
+    let Some(record) = SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: this CPU's own slot, and only one pass is read at a time.
+    fill::<Direct>(unsafe { &mut *record }, tcp, facts, kind, at);
+    // SAFETY: the first member of the context points to the pass's metadata, whose first member is the file.
+    let file = unsafe { core::ptr::read_volatile(member(ctx, 0).cast::<*mut seq_file>()) };
+    // SAFETY: the slot has the size of a record. A full buffer is retried by the kernel with the next read.
+    unsafe { bpf_seq_write(file, record.cast_const().cast(), size_of::<TcpRecord>() as u32) };
+}
+
+/// Whether a socket in this state carries a connection that was established and has not ended.
+#[inline(always)]
+fn is_live(at: u32) -> bool {
+    matches!(
+        at,
+        state::ESTABLISHED
+            | state::FIN_WAIT1
+            | state::FIN_WAIT2
+            | state::CLOSE_WAIT
+            | state::LAST_ACK
+            | state::CLOSING
+    )
+}
+
+/// One socket that has facts. Context: meta, map, sock, facts.
+#[inline(always)]
+pub(crate) fn live(ctx: *mut c_void) {
+    let (sock, facts) = (member(ctx, 2), member(ctx, 3).cast::<Facts>());
+    if sock.is_null() || facts.is_null() {
+        return;
+    }
+    // SAFETY: the helper checks the socket's type.
+    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }.cast::<u8>().cast_const();
+    if tcp.is_null() {
+        return;
+    }
+    let at = u32::from(Direct::at::<u8>(tcp, offset!(state)));
+    // SAFETY: checked for null; the kernel holds the facts while the program runs.
+    let facts = unsafe { &*facts };
+    if is_live(at) && facts.closed == 0 {
+        write(ctx, tcp, facts, kind::LIVE, at);
+    }
+}
+
+/// One TCP socket of a namespace. Context: meta, sock, uid.
+#[inline(always)]
+pub(crate) fn live_in_namespace(ctx: *mut c_void) {
+    let sock = member(ctx, 1);
+    if sock.is_null() {
+        return;
+    }
+    // SAFETY: the helper checks the socket's type; TIME_WAIT and request sockets give null.
+    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }.cast::<u8>().cast_const();
+    if tcp.is_null() {
+        return;
+    }
+    let at = u32::from(Direct::at::<u8>(tcp, offset!(state)));
+    if let Some(facts) = ByAddress::get(sock)
+        && is_live(at)
+        && facts.closed == 0
+    {
+        write(ctx, tcp, facts, kind::LIVE, at);
+    }
+}
+
+/// One open file of one process. Context: meta, task, descriptor, file.
+///
+/// Adopts connections and listeners that are older than the agent, and puts the process that holds an
+/// accepted socket in the place of the one that listened.
+#[inline(always)]
+pub(crate) fn owners<S: Store>(ctx: *mut c_void) {
+    let (task, file) = (member(ctx, 1).cast::<u8>().cast_const(), member(ctx, 3));
+    if task.is_null() || file.is_null() {
+        return;
+    }
+    // SAFETY: the helper returns null for a file that is no socket.
+    let socket = unsafe { bpf_sock_from_file(file.cast()) }.cast::<u8>().cast_const();
+    if socket.is_null() {
+        return;
+    }
+    let sock = Direct::at::<u64>(socket, offset!(socket_sock)) as *mut c_void;
+    if sock.is_null() {
+        return;
+    }
+    // SAFETY: the helper checks the socket's type.
+    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }.cast::<u8>().cast_const();
+    if tcp.is_null() {
+        return;
+    }
+    let at = u32::from(Direct::at::<u8>(tcp, offset!(state)));
+    if !is_live(at) && at != state::LISTEN && at != state::SYN_SENT {
+        return;
+    }
+    let new = S::get(sock).is_none();
+    let Some(facts) = S::get_or_create(sock) else {
+        return count(loss::FACTS_FULL);
+    };
+    if facts.owner < owner::CLOSER {
+        facts.pid = Direct::at(task, offset!(task_tgid));
+        facts.owner = if at == state::LISTEN { owner::CALLER } else { owner::HOLDER };
+        name_of::<Direct>(&mut facts.name, task);
+    }
+    if new && at == state::SYN_SENT {
+        facts.direction = direction::CONNECT;
+    } else if new && is_live(at) {
+        facts.adopted = 1;
+        write(ctx, tcp, facts, kind::ADOPTED, at);
+    }
+    if at == state::LISTEN {
+        if new {
+            S::publish_listener(sock, facts);
+        }
+        write(ctx, tcp, facts, kind::LISTENING, at);
+    }
+}

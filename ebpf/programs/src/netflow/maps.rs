@@ -1,0 +1,100 @@
+//! Maps of the object, its read-only globals, and the counters.
+
+use aya_ebpf::{
+    Global,
+    bindings::{
+        BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP,
+        bpf_map_type::BPF_MAP_TYPE_SK_STORAGE,
+    },
+    cty::c_void,
+    macros::{btf_map, map},
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use weir_ebpf_common::{
+    loss,
+    netflow::{Facts, ListenKey, TcpRecord},
+    offsets::Offsets,
+};
+
+/// Filled in by the agent before the programs are loaded.
+#[unsafe(no_mangle)]
+pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::ABSENT);
+
+/// The agent is woken at once only when this much waits; else it looks by itself, several times a second.
+const WAKE_AT: u64 = 512 * 1024;
+
+/// Ends and failures of connections. The agent sets the real size.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Counters, one for each index in [`loss`].
+#[map]
+pub(crate) static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(loss::LEN, 0);
+
+/// Where the passes build a record: it is too big for their stack.
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<TcpRecord> = PerCpuArray::with_max_entries(1, 0);
+
+/// Facts by socket address, where sockets cannot hold them. The agent sets the real size.
+#[map]
+pub(crate) static FACTS: LruHashMap<u64, Facts> = LruHashMap::with_max_entries(1, 0);
+
+/// Facts of listeners, where an accepted socket cannot inherit them. The agent sets the real size.
+#[map]
+pub(crate) static LISTENERS: HashMap<ListenKey, Facts> = HashMap::with_max_entries(1, 0);
+
+/// Facts in the socket itself; an accepted socket starts with a copy of its listener's.
+#[btf_map]
+pub(crate) static SOCKETS: SocketStorage = SocketStorage::new();
+
+/// A socket storage map, as BTF describes one. aya-ebpf's own type has no `BPF_F_CLONE`.
+#[repr(C)]
+pub(crate) struct SocketStorage {
+    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
+    key: *const i32,
+    value: *const Facts,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize],
+}
+
+// SAFETY: the fields are types for the loader to read; nothing dereferences them.
+unsafe impl Sync for SocketStorage {}
+
+impl SocketStorage {
+    const fn new() -> Self {
+        Self {
+            r#type: core::ptr::null(),
+            key: core::ptr::null(),
+            value: core::ptr::null(),
+            max_entries: core::ptr::null(),
+            map_flags: core::ptr::null(),
+        }
+    }
+
+    /// The map as helpers take it.
+    pub(crate) const fn as_ptr(&self) -> *mut c_void {
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+}
+
+/// Adds one to a counter of this CPU.
+#[inline(always)]
+pub(crate) fn count(index: u32) {
+    if let Some(value) = COUNTS.get_ptr_mut(index) {
+        // SAFETY: the pointer is to this CPU's own slot.
+        unsafe { *value += 1 }
+    }
+}
+
+/// Writes a record that `fill` completes in place to the ring, or counts that it was full.
+#[inline(always)]
+pub(crate) fn emit(fill: impl FnOnce(&mut TcpRecord)) {
+    let Some(mut slot) = EVENTS.reserve::<TcpRecord>(0) else {
+        return count(loss::RING_FULL);
+    };
+    // SAFETY: the slot is reserved for a record, `fill` writes every field, and any bytes are a valid record.
+    fill(unsafe { &mut *slot.as_mut_ptr() });
+    let wake = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > WAKE_AT;
+    slot.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
+    count(loss::EMITTED);
+}
