@@ -46,7 +46,7 @@ pub enum BtfError {
 }
 
 /// The structs of a BTF blob, by name.
-pub struct Members<'a> {
+pub(crate) struct Members<'a> {
     types: &'a [u8],
     strings: &'a [u8],
     /// Where each type begins; type 0 is void.
@@ -66,7 +66,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// If `data` is no BTF, is cut short, or has types newer than this reader.
-    pub fn parse(data: &'a [u8]) -> Result<Self, BtfError> {
+    pub(crate) fn parse(data: &'a [u8]) -> Result<Self, BtfError> {
         let magic = data.first_chunk().map_or(0, |bytes| u16::from_ne_bytes(*bytes));
         if magic != MAGIC {
             return Err(BtfError::Magic(magic));
@@ -117,7 +117,7 @@ impl<'a> Members<'a> {
     /// Byte offset of a member, given as a path like `ns.inum`; members of anonymous structs are found
     /// as if they were the outer struct's. `None` if there is no such member or it is a bit field.
     #[must_use]
-    pub fn offset(&self, of: &str, path: &str) -> Option<u32> {
+    pub(crate) fn offset(&self, of: &str, path: &str) -> Option<u32> {
         let mut id = *self.structs.get(of.as_bytes())?;
         let mut total = 0;
         for name in path.split('.') {
@@ -179,7 +179,8 @@ mod tests {
             let mut bytes: Vec<u8> = if round % 2 == 0 && !kernel.is_empty() {
                 kernel[..random.usize(..20_000).min(kernel.len())].to_vec()
             } else {
-                std::iter::repeat_with(|| random.u8(..)).take(random.usize(..600)).collect()
+                let length = random.usize(..600);
+                std::iter::repeat_with(|| random.u8(..)).take(length).collect()
             };
             if bytes.len() >= HEADER_LEN {
                 bytes[..2].copy_from_slice(&MAGIC.to_ne_bytes());

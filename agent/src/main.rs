@@ -1,6 +1,6 @@
 //! The node agent: from its start to its end.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -28,10 +28,21 @@ struct Arguments {
     config: PathBuf,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One thread is enough: the collectors have their own, and the uplink sends a few batches a period.
+#[tokio::main(flavor = "current_thread")]
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Document::load(&arguments.config, ENV_PREFIX)?.read(Config::read)?;
     privilege::check()?;
 

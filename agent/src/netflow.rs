@@ -10,7 +10,7 @@ mod rows;
 mod syscall;
 
 use std::{
-    io,
+    fs, io,
     os::fd::AsFd as _,
     sync::{
         Arc,
@@ -75,7 +75,7 @@ impl Collector {
         let programs = Programs::attach(config.hook, config.ring.0 as u32)?;
         let mut collector = Self {
             programs,
-            connections: Connections::new(config.max_connections),
+            connections: Connections::new(config.max_connections, first_ephemeral_port()),
             period: config.period,
             read: 0,
             rows: 0,
@@ -128,7 +128,7 @@ impl Collector {
     fn wait(&self, most: Duration) {
         let mut ring = [PollFd::from_borrowed_fd(self.programs.events.as_fd(), PollFlags::IN)];
         // An interrupted wait is only a shorter one.
-        drop(poll(&mut ring, Timespec::try_from(most).ok().as_ref()));
+        let _ready = poll(&mut ring, Timespec::try_from(most).ok().as_ref());
     }
 
     fn drain(&mut self) {
@@ -203,6 +203,12 @@ impl Collector {
         counters.extend(lost.map(|(cause, value)| counter("records_lost", cause, value)));
         counters
     }
+}
+
+/// The lowest port that the kernel gives to clients (`net.ipv4.ip_local_port_range`), by its default if unknown.
+fn first_ephemeral_port() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|port| port.parse().ok()).unwrap_or(32_768)
 }
 
 fn unix_ns() -> u64 {

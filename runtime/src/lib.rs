@@ -1,1 +1,7 @@
-//! How each process starts, reports and stops.
+//! How each weir process starts, reports and stops.
+
+pub mod backoff;
+pub mod config;
+pub mod listen;
+pub mod logging;
+pub mod stop;

@@ -105,7 +105,7 @@ pub(super) struct Tally {
 /// Every live connection of the node, and the rows of the period.
 pub(super) struct Connections {
     live: HashMap<ConnectionKey, Connection>,
-    listeners: HashSet<(u32, u16)>,
+    listeners: Listeners,
     adopted: Vec<TcpRecord>,
     rows: Rows,
     processes: Processes,
@@ -117,11 +117,11 @@ pub(super) struct Connections {
 
 impl Connections {
     /// Room for `most` connections that live over the end of a period. One without room is reported whole
-    /// when it ends.
-    pub(super) fn new(most: usize) -> Self {
+    /// when it ends. `first_ephemeral` is the lowest port that the kernel gives to clients.
+    pub(super) fn new(most: usize, first_ephemeral: u16) -> Self {
         Self {
             live: HashMap::new(),
-            listeners: HashSet::new(),
+            listeners: Listeners { known: HashSet::new(), first_ephemeral },
             adopted: Vec::new(),
             rows: Rows::default(),
             processes: Processes::default(),
@@ -150,14 +150,14 @@ impl Connections {
             kind::CLOSED => self.closed(record),
             kind::FAILED => self.failed(record),
             kind::ADOPTED => self.adopted.push(*record),
-            kind::LISTENING => drop(self.listeners.insert((record.netns, record.local_port))),
+            kind::LISTENING => drop(self.listeners.known.insert((record.netns, record.local_port))),
             _ => {}
         }
     }
 
     /// Call before a pass over all open files.
     pub(super) fn begin_owners(&mut self) {
-        self.listeners.clear();
+        self.listeners.known.clear();
     }
 
     /// Call after it: now that every listener is known, the adopted connections get their direction.
@@ -170,11 +170,11 @@ impl Connections {
             let mut connection = Connection::NEW;
             connection.advance(&record);
             connection.seen = self.pass;
-            connection.guess = Some(guess(&self.listeners, &record));
+            connection.guess = Some(self.listeners.guess(&record));
             self.live.insert(ConnectionKey::from(&record), connection);
         }
         self.adopted.shrink_to(0);
-        self.listeners.shrink_to(0);
+        self.listeners.known.shrink_to(0);
     }
 
     /// Call before a pass over the live connections.
@@ -255,7 +255,7 @@ impl Connections {
         let (direction, source) = match record.facts.direction {
             direction::CONNECT => (Direction::Outgoing, DirectionSource::Connect),
             direction::ACCEPT => (Direction::Incoming, DirectionSource::Accept),
-            _ => guessed.unwrap_or_else(|| guess(&self.listeners, record)),
+            _ => guessed.unwrap_or_else(|| self.listeners.guess(record)),
         };
         let is_client = direction == Direction::Outgoing;
         let process = self.processes.get(record.facts.pid, record.facts.name);
@@ -282,14 +282,27 @@ fn opened(row: &mut Row, record: &TcpRecord) {
     }
 }
 
-/// Direction of a connection whose beginning was not seen.
-fn guess(listeners: &HashSet<(u32, u16)>, record: &TcpRecord) -> (Direction, DirectionSource) {
-    if listeners.contains(&(record.netns, record.local_port)) {
-        (Direction::Incoming, DirectionSource::Listen)
-    } else if record.local_port < record.remote_port {
-        (Direction::Incoming, DirectionSource::Port)
-    } else {
-        (Direction::Outgoing, DirectionSource::Port)
+/// Who listens, as the last pass over all open files found it.
+struct Listeners {
+    /// Network namespace and port.
+    known: HashSet<(u32, u16)>,
+    first_ephemeral: u16,
+}
+
+impl Listeners {
+    /// Direction of a connection whose beginning was not seen.
+    ///
+    /// Every listener is known, so without one the local end is most likely the client. Only a port that
+    /// clients do not get, lower than the peer's, speaks for a server that stopped listening.
+    fn guess(&self, record: &TcpRecord) -> (Direction, DirectionSource) {
+        let (local, remote) = (record.local_port, record.remote_port);
+        if self.known.contains(&(record.netns, local)) {
+            (Direction::Incoming, DirectionSource::Listen)
+        } else if local < self.first_ephemeral && local < remote {
+            (Direction::Incoming, DirectionSource::Port)
+        } else {
+            (Direction::Outgoing, DirectionSource::Port)
+        }
     }
 }
 

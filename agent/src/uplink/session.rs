@@ -19,7 +19,7 @@ use crate::{host::Identity, status::Status};
 const WINDOW: u64 = 8;
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the status is sent.
-const STATUS_EVERY: Duration = Duration::from_secs(5);
+const STATUS_EVERY: Duration = Duration::from_secs(2);
 
 /// Why a connection ended before its work was done.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,37 @@
+# The scripts in ci/ hold the logic; each says what it does at its top.
+
+.PHONY: help setup ebpf build run test lint bench clean
+
+help:
+	@echo 'make setup   install what is missing to build, and say what and why'
+	@echo 'make run     build, and run a gateway and an agent on this machine'
+	@echo 'make build   the release programs, in target/release'
+	@echo 'make ebpf    only the eBPF programs, which the agent embeds'
+	@echo 'make test    all tests (root)'
+	@echo 'make lint    format, lints, dependencies, structure'
+	@echo 'make bench   what weir costs (root)'
+	@echo 'make clean   remove what was built, but keep installed tools'
+
+setup:
+	@ci/setup.sh
+
+ebpf: setup
+	@ci/ebpf.sh
+
+build: ebpf
+	cargo build --release -p weir-gateway -p weir-agent -p weir-cli
+
+run:
+	@ci/run-local.sh
+
+test:
+	@ci/test.sh
+
+lint:
+	@ci/lint.sh
+
+bench:
+	@ci/bench.sh
+
+clean:
+	@ci/clean.sh

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Builds the eBPF programs; the agent embeds target/ebpf/*.o at its next build.
+. "$(dirname "$0")/lib.sh"
+
+world=$(ebpf_world) || die 'no compiler for the eBPF programs; run `make setup`'
+[ -x "$tools/bin/bpf-linker" ] || die 'bpf-linker is missing; run `make setup`'
+
+case $(uname -m) in
+    x86_64) arch=x86_64 ;;
+    aarch64) arch=aarch64 ;;
+    *) die "no eBPF programs for $(uname -m); x86_64 and aarch64 are known" ;;
+esac
+
+case $world in
+    debian)
+        export RUSTC=/usr/bin/rustc
+        cargo=(cargo)
+        ;;
+    nightly) cargo=(rustup run nightly cargo) ;;
+esac
+
+# The kernel's loader needs BTF, which the linker makes from debug information.
+# The Rust flags are separated by 0x1f.
+CARGO_ENCODED_RUSTFLAGS=$(printf -- '--cfg=bpf_target_arch="%s"\x1f-Cdebuginfo=2\x1f-Clink-arg=--btf' "$arch")
+export CARGO_ENCODED_RUSTFLAGS
+# Building `core` is an unstable feature of cargo, and Debian's compiler is a stable one.
+export RUSTC_BOOTSTRAP=1
+
+build=$CARGO_TARGET_DIR/ebpf-build
+"${cargo[@]}" build --release --package weir-ebpf-programs --target bpfel-unknown-none \
+    -Z build-std=core --target-dir "$build"
+
+mkdir -p "$CARGO_TARGET_DIR/ebpf"
+found=
+for object in "$build"/bpfel-unknown-none/release/*; do
+    # Programs are files without an extension.
+    case $(basename "$object") in *.*) continue ;; esac
+    [ -f "$object" ] || continue
+    found=1
+    copy=$CARGO_TARGET_DIR/ebpf/$(basename "$object").o
+    # An unchanged object keeps its time, so that the agent is not built again.
+    if ! cmp -s "$object" "$copy"; then
+        cp "$object" "$copy.new"
+        mv "$copy.new" "$copy"
+        say "made ${copy#"$PWD"/} ($(wc -c <"$copy") bytes)"
+    fi
+done
+[ -n "$found" ] || die 'the build left no program behind'

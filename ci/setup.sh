@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# Installs what is missing, says what and why, and leaves alone what is there.
+#   setup.sh        what building and running need
+#   setup.sh test   also what the tests across processes need
+#   setup.sh lint   also what the lints need
+. "$(dirname "$0")/lib.sh"
+
+bpf_linker_version=0.13.0
+cargo_deny_version=0.20.2
+# The LLVM releases that this bpf-linker can be built with.
+bpf_linker_llvms='21 22 23'
+
+package_is_installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# apt_install WHY PACKAGE...: the missing ones among the packages.
+apt_install() {
+    local why=$1 package missing=()
+    shift
+    for package in "$@"; do
+        package_is_installed "$package" || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    local command=(apt-get install -y --no-install-recommends "${missing[@]}")
+    has apt-get || die "$why: not found, and this is no Debian system. Install by hand what these Debian packages hold: ${missing[*]}"
+    [ "$(id -u)" = 0 ] || die "$why: missing. As root, run: ${command[*]}"
+    say "installing ${missing[*]} ($why)"
+    update_package_lists
+    local output
+    output=$(DEBIAN_FRONTEND=noninteractive "${command[@]}" 2>&1) || {
+        printf '%s\n' "$output" >&2
+        die "\`${command[*]}\` failed"
+    }
+}
+
+update_package_lists() {
+    [ -z "${lists_are_fresh:-}" ] || return 0
+    say 'reading the package lists'
+    apt-get update >/dev/null || say 'warning: apt-get update failed; going on with the lists at hand'
+    lists_are_fresh=1
+}
+
+# apt_command COMMAND PACKAGE WHY: the package, unless the command is there already.
+apt_command() {
+    has "$1" || apt_install "$3" "$2"
+}
+
+setup_rust() {
+    has cargo || die 'cargo is missing. Install Rust from https://rustup.rs (stable, 1.95 or later)'
+    apt_command cc gcc 'cc, the linker that cargo calls'
+    [ -e /usr/include/stdlib.h ] || ! has dpkg-query || apt_install 'headers of the C library' libc6-dev
+    apt_command curl curl 'curl, to ask the gateway whether it is ready'
+}
+
+setup_ebpf_compiler() {
+    local wanted=${WEIR_EBPF_TOOLCHAIN:-}
+    case $wanted in
+        '' | debian | nightly) ;;
+        *) die "WEIR_EBPF_TOOLCHAIN is \`$wanted\`; it can be \`debian\` or \`nightly\`" ;;
+    esac
+    if ! ebpf_world >/dev/null && [ "$wanted" != nightly ]; then
+        has apt-get || die 'no compiler for the eBPF programs: run `rustup toolchain install nightly --component rust-src`'
+        apt_install 'a Rust compiler with the sources of core, for the eBPF programs' rustc-web rust-web-src
+    fi
+    world=$(ebpf_world) || case $wanted in
+        nightly) die 'the nightly toolchain or its sources are missing: run `rustup toolchain install nightly --component rust-src`' ;;
+        *) die 'the Debian packages rustc-web and rust-web-src brought no usable compiler (/usr/bin/rustc with the sources of core); with rustup, use `rustup toolchain install nightly --component rust-src` and WEIR_EBPF_TOOLCHAIN=nightly' ;;
+    esac
+}
+
+# The LLVM that the chosen compiler writes; the linker must read the same.
+llvm_of_compiler() {
+    local version
+    case $world in
+        debian) version=$(/usr/bin/rustc -vV) ;;
+        nightly) version=$(rustup run nightly rustc -vV) ;;
+    esac
+    sed -n 's/^LLVM version: \([0-9]*\).*/\1/p' <<<"$version"
+}
+
+bpf_linker_is_ready() {
+    [ -x "$tools/bin/bpf-linker" ] || return 1
+    [ "$("$tools/bin/bpf-linker" --version 2>/dev/null)" = "bpf-linker $bpf_linker_version" ] || return 1
+    # A linker built for another compiler's LLVM cannot read its bitcode.
+    [[ $(ldd "$tools/bin/bpf-linker") =~ libLLVM[^[:space:]]*[.-]$llvm ]]
+}
+
+setup_bpf_linker() {
+    llvm=$(llvm_of_compiler)
+    ! bpf_linker_is_ready || return 0
+    case " $bpf_linker_llvms " in
+        *" $llvm "*) ;;
+        *) die "the $world compiler uses LLVM $llvm; bpf-linker $bpf_linker_version knows only $bpf_linker_llvms. Choose the other one with WEIR_EBPF_TOOLCHAIN=debian or nightly" ;;
+    esac
+    if [ -z "${LLVM_PREFIX:-}" ]; then
+        apt_install "LLVM $llvm and its libraries, to build bpf-linker" \
+            "llvm-$llvm-dev" "libpolly-$llvm-dev" libzstd-dev zlib1g-dev
+        export LLVM_PREFIX=/usr/lib/llvm-$llvm
+    fi
+    apt_command c++ g++ 'the C++ library that LLVM needs'
+    say "building bpf-linker $bpf_linker_version in $tools (links the eBPF programs; about two minutes)"
+    cargo install bpf-linker --quiet --locked --force --version "$bpf_linker_version" --root "$tools" \
+        --no-default-features --features "llvm-$llvm" --target-dir "$CARGO_TARGET_DIR/tools-build" \
+        || die 'bpf-linker could not be built'
+    rm -rf "$CARGO_TARGET_DIR/tools-build"
+}
+
+# Debian starts a packaged Prometheus at once and at every boot, on a port that
+# the user may need; only the programs are wanted.
+install_prometheus_without_starting_it() {
+    ! has prometheus || ! has promtool || return 0
+    local policy=/usr/sbin/policy-rc.d made_policy=''
+    if [ "$(id -u)" = 0 ] && [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+        made_policy=1
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    apt_install 'Prometheus and promtool: the tests scrape the gateway with the real one' prometheus
+    if [ -n "$made_policy" ]; then
+        rm -f $policy
+        trap - EXIT
+    fi
+    if [ -d /run/systemd/system ]; then
+        systemctl disable --quiet prometheus || say 'warning: prometheus.service could not be disabled'
+    fi
+}
+
+setup_test() {
+    install_prometheus_without_starting_it
+    apt_command ip iproute2 'ip and tc: the tests make network namespaces and lossy links'
+    apt_command nft nftables 'nft: the tests refuse and drop connections'
+    apt_command tcpdump tcpdump 'tcpdump: the tests compare with what is on the wire'
+    apt_command socat socat 'socat: a server that accepts in one process and serves in another'
+}
+
+setup_lint() {
+    cargo fmt --version >/dev/null 2>&1 || die 'rustfmt is missing: run `rustup component add rustfmt`'
+    cargo clippy --version >/dev/null 2>&1 || die 'clippy is missing: run `rustup component add clippy`'
+    apt_command shellcheck shellcheck 'shellcheck: the lint of the scripts'
+    if [ "$world" = debian ] && [ ! -x /usr/bin/clippy-driver ]; then
+        apt_install 'clippy of the compiler that builds the eBPF programs' rust-web-clippy
+    fi
+    if [ "$(cargo-deny --version 2>/dev/null)" != "cargo-deny $cargo_deny_version" ]; then
+        say "building cargo-deny $cargo_deny_version in $tools (checks licences and origins of dependencies; about a minute)"
+        # Unoptimised: it runs for a second, and an optimised build takes many times longer.
+        cargo install cargo-deny --quiet --locked --force --version "$cargo_deny_version" --root "$tools" \
+            --profile dev --config profile.dev.debug=false --target-dir "$CARGO_TARGET_DIR/tools-build" \
+            || die 'cargo-deny could not be built'
+        rm -rf "$CARGO_TARGET_DIR/tools-build"
+    fi
+}
+
+setup_rust
+setup_ebpf_compiler
+setup_bpf_linker
+case ${1:-} in
+    '') ;;
+    test) setup_test ;;
+    lint) setup_lint ;;
+    *) die "unknown: \`$1\`; it can be \`test\` or \`lint\`" ;;
+esac

@@ -1,0 +1,225 @@
+//! What watching costs: the same work with and without the agent, in alternating runs.
+//!
+//! Ratios are of the CPU time of the thread that does the work, both ends of each connection in one thread
+//! on loopback: what the kernel does for the agent is charged to that thread. Wall time on a shared machine
+//! says little; it is printed beside.
+
+#![expect(clippy::print_stdout, reason = "the figures are its result")]
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use clap::Parser;
+use rustix::{
+    param::clock_ticks_per_second,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+};
+use weir_integration::weir::{Agent, Gateway};
+
+/// Measures the overhead of the agent, and what agent and gateway take themselves.
+#[derive(Parser)]
+struct Arguments {
+    /// Rounds of work without, with, and again without the agent.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// Connections held open for the last measurement.
+    #[arg(long, default_value_t = 10_000)]
+    live: usize,
+}
+
+/// A kind of work, and how often it is done in one measurement.
+struct Work {
+    name: &'static str,
+    times: usize,
+    run: fn(usize) -> anyhow::Result<()>,
+}
+
+const WORK: [Work; 3] = [
+    Work { name: "connect, 1 B each way, close", times: 4000, run: connect_close },
+    Work { name: "ping-pong of 1 B", times: 20_000, run: ping_pong },
+    Work { name: "bulk, 64 KiB writes", times: 8000, run: bulk },
+];
+
+/// Nanoseconds for each time.
+#[derive(Clone, Copy)]
+struct Cost {
+    cpu: f64,
+    wall: f64,
+}
+
+fn pair() -> anyhow::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    let (server, _) = listener.accept()?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    Ok((client, server))
+}
+
+fn connect_close(times: usize) -> anyhow::Result<()> {
+    // A new address for each run: the ports of the last one are in TIME_WAIT.
+    let host = next_host();
+    let listener = TcpListener::bind((host, 0))?;
+    let address = listener.local_addr()?;
+    let mut byte = [0];
+    for _ in 0..times {
+        let mut client = TcpStream::connect(address)?;
+        let (mut server, _) = listener.accept()?;
+        client.write_all(&byte)?;
+        server.read_exact(&mut byte)?;
+        server.write_all(&byte)?;
+        client.read_exact(&mut byte)?;
+    }
+    Ok(())
+}
+
+/// An address of 127.0.0.0/8 that no other run of this process uses.
+fn next_host() -> Ipv4Addr {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0x7f10_0001);
+    Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn ping_pong(times: usize) -> anyhow::Result<()> {
+    let (mut client, mut server) = pair()?;
+    let mut byte = [0];
+    for _ in 0..times {
+        client.write_all(&byte)?;
+        server.read_exact(&mut byte)?;
+        server.write_all(&byte)?;
+        client.read_exact(&mut byte)?;
+    }
+    Ok(())
+}
+
+fn bulk(times: usize) -> anyhow::Result<()> {
+    let (mut client, mut server) = pair()?;
+    let mut buffer = vec![7; 64 * 1024];
+    for _ in 0..times {
+        client.write_all(&buffer)?;
+        server.read_exact(&mut buffer)?;
+    }
+    Ok(())
+}
+
+fn thread_cpu() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+fn measure(work: &Work) -> anyhow::Result<Cost> {
+    (work.run)(work.times / 20)?;
+    let (cpu, wall) = (thread_cpu(), Instant::now());
+    (work.run)(work.times)?;
+    let each = |spent: Duration| spent.as_nanos() as f64 / work.times as f64;
+    Ok(Cost { cpu: each(thread_cpu() - cpu), wall: each(wall.elapsed()) })
+}
+
+/// CPU time that a process has taken so far, user and system.
+fn process_cpu(pid: u32) -> anyhow::Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in brackets may hold spaces; fields 14 and 15 are utime and stime.
+    let fields = text.rsplit_once(')').context("no name in stat")?.1;
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64))
+}
+
+/// `VmRSS` or `VmHWM` in MiB.
+fn memory(pid: u32, which: &str) -> anyhow::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
+    let kib: f64 = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).context("no such line")?;
+    Ok(kib / 1024.0)
+}
+
+/// Smallest, middle and largest.
+fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let gateway = Gateway::start("")?;
+    let mut ratios = WORK.map(|_| Vec::new());
+    let mut walls = WORK.map(|_| Vec::new());
+    let mut bases = WORK.map(|_| Vec::new());
+    let (mut agent_cpu, mut watched, mut connections) = (Duration::ZERO, Duration::ZERO, 0);
+    for _ in 0..arguments.rounds {
+        let before = WORK.each_ref().map(measure);
+        let agent = Agent::start(gateway.flow, "  period: 10s\n")?;
+        let (began, cpu) = (Instant::now(), process_cpu(agent.process.pid())?);
+        let with = WORK.each_ref().map(measure);
+        agent_cpu += process_cpu(agent.process.pid())?.saturating_sub(cpu);
+        watched += began.elapsed();
+        connections += WORK[0].times + WORK[0].times / 20;
+        agent.process.stop()?;
+        let after = WORK.each_ref().map(measure);
+        for (index, ((before, with), after)) in before.into_iter().zip(with).zip(after).enumerate() {
+            let (before, with, after) = (before?, with?, after?);
+            ratios[index].push(2.0 * with.cpu / (before.cpu + after.cpu));
+            walls[index].push(2.0 * with.wall / (before.wall + after.wall));
+            bases[index].push(before.cpu);
+        }
+    }
+    println!("| work | CPU ns without | CPU ratio with agent (min..max) | wall ratio (min..max) |\n|---|---|---|---|");
+    for (index, work) in WORK.iter().enumerate() {
+        let (low, middle, high) = spread(std::mem::take(&mut ratios[index]));
+        let (wall_low, wall, wall_high) = spread(std::mem::take(&mut walls[index]));
+        let (_, base, _) = spread(std::mem::take(&mut bases[index]));
+        println!(
+            "| {} | {base:.0} | **{middle:.3}** ({low:.3}..{high:.3}) | {wall:.3} ({wall_low:.3}..{wall_high:.3}) |",
+            work.name
+        );
+    }
+    println!(
+        "\nagent under that load: {:.2} % of one core; {:.2} us of CPU for each connection (both ends)",
+        100.0 * agent_cpu.as_secs_f64() / watched.as_secs_f64(),
+        agent_cpu.as_secs_f64() * 1e6 / connections as f64
+    );
+    with_live_connections(&gateway, arguments.live)
+}
+
+/// Memory and CPU while many connections are open and idle.
+fn with_live_connections(gateway: &Gateway, live: usize) -> anyhow::Result<()> {
+    let agent = Agent::start(gateway.flow, "  period: 1s\n")?;
+    let pid = agent.process.pid();
+    println!(
+        "idle: agent {:.1} MiB (peak {:.1}), gateway {:.1} MiB (peak {:.1})",
+        memory(pid, "VmRSS")?,
+        memory(pid, "VmHWM")?,
+        memory(gateway.process.pid(), "VmRSS")?,
+        memory(gateway.process.pid(), "VmHWM")?,
+    );
+    // Two descriptors for each connection.
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
+    let held = (0..live).map(|_| pair()).collect::<anyhow::Result<Vec<_>>>()?;
+    let host = r#"host="story""#;
+    let passes = |agent: &Agent| process_cpu(agent.process.pid());
+    // Three periods to settle, ten to measure.
+    std::thread::sleep(Duration::from_secs(3));
+    let cpu = passes(&agent)?;
+    std::thread::sleep(Duration::from_secs(10));
+    let each = (passes(&agent)? - cpu) / 10;
+    println!(
+        "{} live sockets: agent {:.1} MiB (peak {:.1}), {:.1} ms of CPU for each pass; gateway {:.1} MiB (peak {:.1})",
+        held.len() * 2,
+        memory(pid, "VmRSS")?,
+        memory(pid, "VmHWM")?,
+        each.as_secs_f64() * 1e3,
+        memory(gateway.process.pid(), "VmRSS")?,
+        memory(gateway.process.pid(), "VmHWM")?,
+    );
+    let lost = gateway.metric("weir_agent_records_lost_total", &[host])?;
+    println!("records lost: {lost}");
+    drop(held);
+    agent.process.stop().map(drop)
+}

@@ -1,0 +1,122 @@
+//! The weir processes of a story: one gateway, agents, and what they say.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::Command,
+};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use crate::{netns::sh, process::Running, program};
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The process.
+    pub process: Running,
+    /// Where it takes flows and subscriptions.
+    pub flow: SocketAddr,
+    /// Where it shows metrics.
+    pub prometheus: SocketAddr,
+    folder: TempDir,
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// The process.
+    pub process: Running,
+    _folder: TempDir,
+}
+
+fn configured(name: &str, folder: &TempDir, config: &str) -> anyhow::Result<Command> {
+    let file = folder.path().join(format!("{name}.yaml"));
+    fs::write(&file, config).with_context(|| format!("failed to write {}", file.display()))?;
+    let mut command = Command::new(program(name)?);
+    command.arg("--config").arg(file);
+    Ok(command)
+}
+
+/// Value of `key` in a structured log line: `key=value` or `key="value"`.
+fn logged(line: &str, key: &str) -> Option<String> {
+    let rest = line.split_once(&format!(" {key}="))?.1;
+    Some(rest.split_whitespace().next()?.trim_matches('"').to_owned())
+}
+
+impl Gateway {
+    /// Starts a gateway on free ports, with `more` lines of configuration.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(more: &str) -> anyhow::Result<Self> {
+        Self::start_at("127.0.0.1:0", more)
+    }
+
+    /// Starts a gateway that takes flows at `flow`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_at(flow: &str, more: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("failed to make a folder")?;
+        let config = format!("flow:\n  listen: {flow}\nprometheus:\n  listen: 127.0.0.1:0\n{more}");
+        let mut process = Running::start("weir-gateway", &mut configured("weir-gateway", &folder, &config)?)?;
+        let (flow, prometheus) =
+            process.line(|line| Some((logged(line, "flow")?.parse().ok()?, logged(line, "prometheus")?.parse().ok()?)))?;
+        Ok(Self { process, flow, prometheus, folder })
+    }
+
+    /// The text of its metrics page.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn metrics(&self) -> anyhow::Result<String> {
+        sh(&format!("curl -sf http://{}/metrics", self.prometheus))
+    }
+
+    /// Sum of all series of `name` whose labels contain each of `labels`; 0 if there is none.
+    ///
+    /// # Errors
+    /// If the page cannot be had.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> anyhow::Result<f64> {
+        let text = self.metrics()?;
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let (series, value) = rest.rsplit_once(' ')?;
+            let named = series.is_empty() || series.starts_with('{');
+            (named && labels.iter().all(|label| series.contains(label))).then(|| value.parse::<f64>().ok())?
+        });
+        Ok(values.sum())
+    }
+
+    /// The folder that lives as long as the gateway.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+impl Agent {
+    /// Starts an agent that reports to `gateway`, twice a second unless `more` says otherwise. `more` is
+    /// appended to the `netflow` section.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(gateway: SocketAddr, more: &str) -> anyhow::Result<Self> {
+        Self::start_named(gateway, "story", more)
+    }
+
+    /// Starts an agent on a node named `host`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_named(gateway: SocketAddr, host: &str, more: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("failed to make a folder")?;
+        let period = if more.contains("period:") { "" } else { "  period: 500ms\n" };
+        let config = format!("gateway: {gateway}\nhost: {host}\nnetflow:\n{period}{more}");
+        let mut process = Running::start("weir-agent", &mut configured("weir-agent", &folder, &config)?)?;
+        process.line(|line| line.contains("netflow watches TCP").then_some(()))?;
+        Ok(Self { process, _folder: folder })
+    }
+}
