@@ -129,10 +129,8 @@ install_prometheus_without_starting_it() {
 
 setup_test() {
     install_prometheus_without_starting_it
-    apt_command ip iproute2 'ip and tc: the tests make network namespaces and lossy links'
-    apt_command nft nftables 'nft: the tests refuse and drop connections'
-    apt_command tcpdump tcpdump 'tcpdump: the tests compare with what is on the wire'
-    apt_command socat socat 'socat: a server that accepts in one process and serves in another'
+    apt_command ip iproute2 'ip, ss and nstat: the tests make network namespaces and ask the kernel for its own counts'
+    apt_command nft nftables 'nft: the tests lose packets on purpose'
 }
 
 setup_lint() {

@@ -28,7 +28,7 @@ use self::{
     connections::Connections,
     kernel::{Chosen, KernelError, Programs},
     rows::Period,
-    syscall::FromKernel as _,
+    syscall::{FromKernel as _, release_freed_memory},
 };
 use crate::{
     config::Netflow,
@@ -82,6 +82,7 @@ impl Collector {
             failed_passes: 0,
         };
         collector.find_owners();
+        release_freed_memory();
         Ok(collector)
     }
 

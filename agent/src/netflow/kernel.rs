@@ -148,10 +148,12 @@ impl Programs {
     fn try_way(way: Hook, offsets: Offsets, btf: &Btf, ring_bytes: u32) -> Result<Self, KernelError> {
         let in_sockets = way != Hook::RawTracepoint;
         let offsets = OffsetsGlobal(offsets);
+        let wake_at = u64::from(ring_bytes / 4);
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(btf))
             .override_global("OFFSETS", &offsets, true)
+            .override_global("WAKE_AT", &wake_at, true)
             .map_max_entries("EVENTS", ring_bytes)
             .map_max_entries("FACTS", if in_sockets { 1 } else { MAP_SOCKETS })
             .map_max_entries("LISTENERS", if in_sockets { 1 } else { MAP_LISTENERS });

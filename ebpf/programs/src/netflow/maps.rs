@@ -20,8 +20,10 @@ use weir_ebpf_common::{
 #[unsafe(no_mangle)]
 pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::ABSENT);
 
-/// The agent is woken at once only when this much waits; else it looks by itself, several times a second.
-const WAKE_AT: u64 = 512 * 1024;
+/// The agent is woken at once only when this many bytes wait; else it looks by itself, several times a second.
+/// Filled in by the agent.
+#[unsafe(no_mangle)]
+pub(crate) static WAKE_AT: Global<u64> = Global::new(0);
 
 /// Ends and failures of connections. The agent sets the real size.
 #[map]
@@ -94,7 +96,7 @@ pub(crate) fn emit(fill: impl FnOnce(&mut TcpRecord)) {
     };
     // SAFETY: the slot is reserved for a record, `fill` writes every field, and any bytes are a valid record.
     fill(unsafe { &mut *slot.as_mut_ptr() });
-    let wake = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > WAKE_AT;
+    let wake = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > WAKE_AT.load();
     slot.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
     count(loss::EMITTED);
 }

@@ -13,7 +13,7 @@ use crate::{
     maps::{count, emit},
     read::{Direct, Probe, Read, fill},
     store::Store,
-    task::{Current, own_by_current},
+    task::{Current, current_pid, own_by_current},
 };
 
 /// `IPPROTO_TCP`.
@@ -50,11 +50,15 @@ impl AsTcp for Probe {
 /// state that it leaves.
 #[inline(always)]
 pub(crate) fn transition<R: Current + AsTcp, S: Store>(sock: *mut c_void, old: i32, new: i32) {
+    let (old, new) = (old as u32, new as u32);
+    // Half of the steps say nothing that a later one does not: leave before anything is looked up.
+    if matches!(new, state::FIN_WAIT2 | state::CLOSE_WAIT | state::CLOSING) {
+        return;
+    }
     let tcp = R::tcp(sock);
     if tcp.is_null() {
         return;
     }
-    let (old, new) = (old as u32, new as u32);
     match new {
         state::SYN_SENT => connecting::<R, S>(sock),
         state::LISTEN => listening::<R, S>(sock),
@@ -123,9 +127,14 @@ fn established<S: Store>(sock: *mut c_void, old: u32) {
 
 #[inline(always)]
 fn closing<R: Current, S: Store>(sock: *mut c_void) {
-    if let Some(facts) = S::get(sock)
-        && facts.owner < owner::CLOSER
-    {
+    let Some(facts) = S::get(sock) else { return };
+    if facts.owner >= owner::CLOSER {
+        return;
+    }
+    if facts.pid == current_pid() {
+        // The listener serves: its name is there already.
+        facts.owner = owner::CLOSER;
+    } else {
         own_by_current::<R>(facts, owner::CLOSER);
     }
 }

@@ -34,13 +34,19 @@ impl Current for Probe {
     }
 }
 
+/// Process id of the running task.
+#[inline(always)]
+pub(crate) fn current_pid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
 /// Makes the running process the owner.
 ///
 /// A process that is being killed closes its sockets when its memory is gone and its executable cannot
 /// be named: the name then stays what it was.
 #[inline(always)]
 pub(crate) fn own_by_current<R: Current>(facts: &mut Facts, how: u8) {
-    facts.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    facts.pid = current_pid();
     facts.owner = how;
     name_of::<R>(&mut facts.name, R::task());
 }
