@@ -20,7 +20,9 @@ fn main() -> anyhow::Result<()> {
         println!("cargo::rerun-if-changed={}", built.display());
         let to = out.join(name).with_extension("o");
         if !built.exists() {
-            println!("cargo::warning=no eBPF object {name}: this agent will not start; `make ebpf` builds it");
+            println!(
+                "cargo::warning=no eBPF object {name}: this agent will not start; `make ebpf` builds it"
+            );
             fs::write(&to, []).with_context(|| format!("failed to write {}", to.display()))?;
             continue;
         }
@@ -41,7 +43,8 @@ fn modified(path: &Path) -> anyhow::Result<SystemTime> {
 /// Time of the newest Rust source below a folder.
 fn newest(folder: &Path) -> anyhow::Result<SystemTime> {
     let mut newest_seen = SystemTime::UNIX_EPOCH;
-    let entries = fs::read_dir(folder).with_context(|| format!("failed to list {}", folder.display()))?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("failed to list {}", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {

@@ -38,11 +38,14 @@ for object in "$build"/bpfel-unknown-none/release/*; do
     [ -f "$object" ] || continue
     found=1
     copy=$CARGO_TARGET_DIR/ebpf/$(basename "$object").o
-    # An unchanged object keeps its time, so that the agent is not built again.
+    # An object from unchanged sources keeps its time, so that the agent is not built again.
     if ! cmp -s "$object" "$copy"; then
         cp "$object" "$copy.new"
         mv "$copy.new" "$copy"
         say "made ${copy#"$PWD"/} ($(wc -c <"$copy") bytes)"
+    elif [ -n "$(find ebpf -name '*.rs' -newer "$copy" -print -quit)" ]; then
+        # The agent's build refuses an object that is older than its sources.
+        touch "$copy"
     fi
 done
 [ -n "$found" ] || die 'the build left no program behind'

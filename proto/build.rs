@@ -6,7 +6,8 @@ const FILES: [&str; 2] = ["weir/flow/v1/flow.proto", "weir/observe/v1/observe.pr
 
 fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=weir");
-    let descriptors = protox::compile(FILES, ["."]).context("failed to compile the .proto files")?;
+    let descriptors =
+        protox::compile(FILES, ["."]).context("failed to compile the .proto files")?;
     tonic_prost_build::configure()
         .compile_fds(descriptors)
         .context("failed to generate code from the .proto files")

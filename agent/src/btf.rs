@@ -67,7 +67,9 @@ impl<'a> Members<'a> {
     /// # Errors
     /// If `data` is no BTF, is cut short, or has types newer than this reader.
     pub(crate) fn parse(data: &'a [u8]) -> Result<Self, BtfError> {
-        let magic = data.first_chunk().map_or(0, |bytes| u16::from_ne_bytes(*bytes));
+        let magic = data
+            .first_chunk()
+            .map_or(0, |bytes| u16::from_ne_bytes(*bytes));
         if magic != MAGIC {
             return Err(BtfError::Magic(magic));
         }
@@ -78,7 +80,12 @@ impl<'a> Members<'a> {
             data.get(start..end).ok_or(BtfError::Truncated(start))
         };
         let (types, strings) = (part(8)?, part(HEADER_LEN - 8)?);
-        let mut members = Self { types, strings, starts: vec![0], structs: HashMap::new() };
+        let mut members = Self {
+            types,
+            strings,
+            starts: vec![0],
+            structs: HashMap::new(),
+        };
         members.index()?;
         Ok(members)
     }
@@ -97,14 +104,15 @@ impl<'a> Members<'a> {
                 }
             }
             self.starts.push(at as u32);
-            at += 12 + match kind {
-                KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
-                KIND_ARRAY => 12,
-                KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => 12 * count,
-                KIND_ENUM | KIND_FUNC_PROTO => 8 * count,
-                2 | 7..=12 | 16 | KIND_TYPE_TAG => 0,
-                _ => return Err(BtfError::Kind { kind, id }),
-            };
+            at += 12
+                + match kind {
+                    KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
+                    KIND_ARRAY => 12,
+                    KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => 12 * count,
+                    KIND_ENUM | KIND_FUNC_PROTO => 8 * count,
+                    2 | 7..=12 | 16 | KIND_TYPE_TAG => 0,
+                    _ => return Err(BtfError::Kind { kind, id }),
+                };
         }
         Ok(())
     }
@@ -132,7 +140,10 @@ impl<'a> Members<'a> {
         for _ in 0..MAX_DEPTH {
             let at = *self.starts.get(id as usize)? as usize;
             let kind = (u32_at(self.types, at + 4).ok()? >> 24) & 0x1f;
-            if !matches!(kind, KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG) {
+            if !matches!(
+                kind,
+                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG
+            ) {
                 return Some(at);
             }
             id = u32_at(self.types, at + 8).ok()?;
@@ -151,7 +162,10 @@ impl<'a> Members<'a> {
         let has_widths = info >> 31 == 1;
         for member in 0..(info & 0xffff) as usize {
             let at = start + 12 + 12 * member;
-            let (named, of) = (u32_at(self.types, at).ok()?, u32_at(self.types, at + 4).ok()?);
+            let (named, of) = (
+                u32_at(self.types, at).ok()?,
+                u32_at(self.types, at + 4).ok()?,
+            );
             let raw = u32_at(self.types, at + 8).ok()?;
             let bits = if has_widths { raw & 0x00ff_ffff } else { raw };
             if named == 0 {
@@ -180,7 +194,9 @@ mod tests {
                 kernel[..random.usize(..20_000).min(kernel.len())].to_vec()
             } else {
                 let length = random.usize(..600);
-                std::iter::repeat_with(|| random.u8(..)).take(length).collect()
+                std::iter::repeat_with(|| random.u8(..))
+                    .take(length)
+                    .collect()
             };
             if bytes.len() >= HEADER_LEN {
                 bytes[..2].copy_from_slice(&MAGIC.to_ne_bytes());
@@ -193,7 +209,7 @@ mod tests {
             if let Ok(members) = Members::parse(&bytes) {
                 for name in members.structs.keys() {
                     let name = String::from_utf8_lossy(name).into_owned();
-                    let _ = members.offset(&name, "a.b");
+                    let _found = members.offset(&name, "a.b");
                 }
             }
         }
@@ -205,21 +221,51 @@ mod tests {
         let strings = b"\0outer\0a\0b\0c\0d\0int\0";
         let at = |name: &str| {
             let needle = format!("\0{name}\0");
-            (strings.windows(needle.len()).position(|w| w == needle.as_bytes()).unwrap() + 1) as u32
+            (strings
+                .windows(needle.len())
+                .position(|w| w == needle.as_bytes())
+                .unwrap()
+                + 1) as u32
         };
         let composite = |kind: u32, count: u32| (kind << 24) | count;
         let words: Vec<u32> = [
             vec![at("int"), KIND_INT << 24, 4, 32],
-            vec![0, composite(KIND_STRUCT, 2), 8, at("c"), 1, 0, at("d"), 1, 32],
+            vec![
+                0,
+                composite(KIND_STRUCT, 2),
+                8,
+                at("c"),
+                1,
+                0,
+                at("d"),
+                1,
+                32,
+            ],
             vec![0, composite(KIND_UNION, 2), 8, at("b"), 1, 0, 0, 2, 0],
-            vec![at("outer"), composite(KIND_STRUCT, 2), 12, at("a"), 1, 0, 0, 3, 32],
+            vec![
+                at("outer"),
+                composite(KIND_STRUCT, 2),
+                12,
+                at("a"),
+                1,
+                0,
+                0,
+                3,
+                32,
+            ],
         ]
         .concat();
         let types: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let mut data = Vec::new();
         data.extend(MAGIC.to_ne_bytes());
         data.extend([1, 0]);
-        for word in [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32] {
+        for word in [
+            24,
+            0,
+            types.len() as u32,
+            types.len() as u32,
+            strings.len() as u32,
+        ] {
             data.extend(word.to_ne_bytes());
         }
         data.extend(&types);

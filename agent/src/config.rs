@@ -97,7 +97,9 @@ impl Config {
             host: root.optional("host"),
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
-            uplink: Uplink { buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)) },
+            uplink: Uplink {
+                buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),
+            },
             stop_deadline: root.section("stop").or("deadline", Duration::from_secs(5)),
         }
     }
@@ -105,7 +107,11 @@ impl Config {
 
 fn gateway(root: &mut Section<'_>) -> String {
     let address: String = root.or("gateway", "127.0.0.1:4319".to_owned());
-    if format!("http://{address}").parse::<tonic::transport::Uri>().is_err() || !address.contains(':') {
+    if format!("http://{address}")
+        .parse::<tonic::transport::Uri>()
+        .is_err()
+        || !address.contains(':')
+    {
         root.mistake("gateway", format!("`{address}` is not HOST:PORT"));
     }
     address

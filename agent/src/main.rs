@@ -46,7 +46,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Document::load(&arguments.config, ENV_PREFIX)?.read(Config::read)?;
     privilege::check()?;
 
-    let collector = Collector::attach(&config.netflow).context("the netflow collector cannot run")?;
+    let collector =
+        Collector::attach(&config.netflow).context("the netflow collector cannot run")?;
     let chosen = collector.chosen().clone();
     let identity = Identity::now(config.host.clone());
     tracing::info!(
@@ -62,10 +63,20 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         reason: chosen.reason,
     }]));
     let queue = Arc::new(Queue::new(config.uplink.buffer.0 as usize));
-    let uplink = Uplink::new(&config.gateway, identity, Arc::clone(&queue), Arc::clone(&status))?;
+    let uplink = Uplink::new(
+        &config.gateway,
+        identity,
+        Arc::clone(&queue),
+        Arc::clone(&status),
+    )?;
 
-    let outputs = Outputs { queue: Arc::clone(&queue), status };
-    let collecting = collector.spawn(outputs).context("cannot start the netflow collector")?;
+    let outputs = Outputs {
+        queue: Arc::clone(&queue),
+        status,
+    };
+    let collecting = collector
+        .spawn(outputs)
+        .context("cannot start the netflow collector")?;
     let sending = tokio::spawn(uplink.run());
 
     let signal = stop::requested().await;

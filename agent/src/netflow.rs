@@ -127,7 +127,10 @@ impl Collector {
     }
 
     fn wait(&self, most: Duration) {
-        let mut ring = [PollFd::from_borrowed_fd(self.programs.events.as_fd(), PollFlags::IN)];
+        let mut ring = [PollFd::from_borrowed_fd(
+            self.programs.events.as_fd(),
+            PollFlags::IN,
+        )];
         // An interrupted wait is only a shorter one.
         let _ready = poll(&mut ring, Timespec::try_from(most).ok().as_ref());
     }
@@ -143,7 +146,9 @@ impl Collector {
 
     /// One pass over all open files: who holds which socket.
     fn find_owners(&mut self) {
-        let Some(pass) = &mut self.programs.owners else { return };
+        let Some(pass) = &mut self.programs.owners else {
+            return;
+        };
         self.connections.begin_owners();
         let done = pass.run(|record| self.connections.record(&record));
         self.connections.end_owners();
@@ -166,7 +171,10 @@ impl Collector {
         // that comes during the pass after it.
         self.drain();
         self.connections.begin_pass();
-        let done = self.programs.live.run(|record| self.connections.record(&record));
+        let done = self
+            .programs
+            .live
+            .run(|record| self.connections.record(&record));
         let complete = done.is_ok();
         self.note(done);
         self.drain();
@@ -193,7 +201,10 @@ impl Collector {
     fn counters(&self) -> Vec<Counter> {
         let emitted = self.programs.count(loss::EMITTED).unwrap_or(0);
         let tally = self.connections.tally;
-        let user_side = [("end_unseen", tally.end_unseen), ("table_full", tally.table_full)];
+        let user_side = [
+            ("end_unseen", tally.end_unseen),
+            ("table_full", tally.table_full),
+        ];
         let mut counters = vec![
             counter("records_emitted", "", emitted),
             counter("records_read", "", self.read),
@@ -209,7 +220,11 @@ impl Collector {
 /// The lowest port that the kernel gives to clients (`net.ipv4.ip_local_port_range`), by its default if unknown.
 fn first_ephemeral_port() -> u16 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    range.split_whitespace().next().and_then(|port| port.parse().ok()).unwrap_or(32_768)
+    range
+        .split_whitespace()
+        .next()
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(32_768)
 }
 
 fn unix_ns() -> u64 {

@@ -5,9 +5,21 @@ use std::fs;
 /// Capabilities of `include/uapi/linux/capability.h`, and what each is needed for.
 const NEEDED: [(u32, &str, &str); 4] = [
     (39, "CAP_BPF", "load eBPF programs and maps"),
-    (38, "CAP_PERFMON", "attach to tracepoints and read kernel structs"),
-    (21, "CAP_SYS_ADMIN", "iterate over the files and sockets of every process and namespace"),
-    (19, "CAP_SYS_PTRACE", "name the executables and containers of other users' processes"),
+    (
+        38,
+        "CAP_PERFMON",
+        "attach to tracepoints and read kernel structs",
+    ),
+    (
+        21,
+        "CAP_SYS_ADMIN",
+        "iterate over the files and sockets of every process and namespace",
+    ),
+    (
+        19,
+        "CAP_SYS_PTRACE",
+        "name the executables and containers of other users' processes",
+    ),
 ];
 
 /// Capabilities that are missing.
@@ -42,7 +54,11 @@ fn check_status(status: &str) -> Result<(), MissingCapabilities> {
         .filter(|(bit, ..)| effective >> bit & 1 == 0)
         .map(|(_, name, what)| (*name, *what))
         .collect();
-    if missing.is_empty() { Ok(()) } else { Err(MissingCapabilities(missing)) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(MissingCapabilities(missing))
+    }
 }
 
 #[cfg(test)]
@@ -51,8 +67,15 @@ mod tests {
 
     #[test]
     fn every_missing_capability_is_named_with_its_purpose() {
-        let error = check_status("Name:\tx\nCapEff:\t0000000000200000\n").unwrap_err().to_string();
-        for part in ["CAP_BPF (to load eBPF programs and maps)", "CAP_PERFMON", "CAP_SYS_PTRACE", "run the agent as root"] {
+        let error = check_status("Name:\tx\nCapEff:\t0000000000200000\n")
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "CAP_BPF (to load eBPF programs and maps)",
+            "CAP_PERFMON",
+            "CAP_SYS_PTRACE",
+            "run the agent as root",
+        ] {
             assert!(error.contains(part), "{part} in {error}");
         }
         assert!(!error.contains("CAP_SYS_ADMIN (to"), "{error}");

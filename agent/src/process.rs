@@ -51,7 +51,8 @@ impl Processes {
 
     /// Forgets the processes that were not asked for since the last call: a process id may be used again.
     pub(crate) fn forget_unused(&mut self) {
-        self.known.retain(|_, known| std::mem::take(&mut known.used));
+        self.known
+            .retain(|_, known| std::mem::take(&mut known.used));
     }
 }
 
@@ -89,7 +90,8 @@ fn container_in(groups: &str) -> Option<&str> {
             let part = part.to_str()?;
             let unit = part.strip_suffix(".scope").unwrap_or(part);
             let id = unit.rsplit(['-', ':']).next()?;
-            let is_id = id.len() == CONTAINER_ID_LEN && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_id =
+                id.len() == CONTAINER_ID_LEN && id.bytes().all(|byte| byte.is_ascii_hexdigit());
             is_id.then_some(id)
         })
     })
@@ -118,7 +120,13 @@ mod tests {
 
     #[test]
     fn a_process_outside_containers_has_none() {
-        for path in ["", "0::/", "0::/user.slice/user-0.slice/session-1.scope", "garbage", "1:name=systemd:/init.scope"] {
+        for path in [
+            "",
+            "0::/",
+            "0::/user.slice/user-0.slice/session-1.scope",
+            "garbage",
+            "1:name=systemd:/init.scope",
+        ] {
             assert_eq!(container_in(path), None, "{path}");
         }
     }

@@ -15,7 +15,10 @@ impl Status {
     /// Status of an agent that observes with `hooks`.
     #[must_use]
     pub fn new(hooks: Vec<Hook>) -> Self {
-        Self { parts: Mutex::default(), hooks }
+        Self {
+            parts: Mutex::default(),
+            hooks,
+        }
     }
 
     /// Replaces the counters of one part.
@@ -30,7 +33,9 @@ impl Status {
     pub fn message(&self) -> AgentStatus {
         let parts = self.parts.lock();
         AgentStatus {
-            counters: parts.map(|parts| parts.values().flatten().cloned().collect()).unwrap_or_default(),
+            counters: parts
+                .map(|parts| parts.values().flatten().cloned().collect())
+                .unwrap_or_default(),
             hooks: self.hooks.clone(),
         }
     }
@@ -39,5 +44,9 @@ impl Status {
 /// A counter of the status message; `cause` is empty where there is none.
 #[must_use]
 pub fn counter(name: &str, cause: &str, value: u64) -> Counter {
-    Counter { name: name.to_owned(), cause: cause.to_owned(), value }
+    Counter {
+        name: name.to_owned(),
+        cause: cause.to_owned(),
+        value,
+    }
 }

@@ -50,13 +50,22 @@ impl Uplink {
     ) -> Result<Self, AddressError> {
         let uri: Uri = format!("http://{address}")
             .parse()
-            .map_err(|source| AddressError { address: address.to_owned(), source })?;
+            .map_err(|source| AddressError {
+                address: address.to_owned(),
+                source,
+            })?;
         let endpoint = Endpoint::from(uri)
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE_EVERY)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        Ok(Self { endpoint, address: address.to_owned(), identity, queue, status })
+        Ok(Self {
+            endpoint,
+            address: address.to_owned(),
+            identity,
+            queue,
+            status,
+        })
     }
 
     /// Runs until the queue is closed and everything in it is acknowledged.
@@ -85,16 +94,33 @@ impl Uplink {
     }
 
     async fn connect(&self) -> Result<Session, SessionError> {
-        Session::open(&self.endpoint, &self.identity, Arc::clone(&self.queue), Arc::clone(&self.status)).await
+        Session::open(
+            &self.endpoint,
+            &self.identity,
+            Arc::clone(&self.queue),
+            Arc::clone(&self.status),
+        )
+        .await
     }
 
     /// The first failure is news; the ones after it are the same news.
     fn report(&self, error: &SessionError, failures: u64) {
         let (cause, kept) = (error_chain(error), self.queue.tally().queued_rows);
         if failures == 0 {
-            tracing::warn!(gateway = self.address, cause, rows_kept = kept, "gateway away, trying again");
+            tracing::warn!(
+                gateway = self.address,
+                cause,
+                rows_kept = kept,
+                "gateway away, trying again"
+            );
         } else {
-            tracing::debug!(gateway = self.address, cause, rows_kept = kept, failures, "gateway still away");
+            tracing::debug!(
+                gateway = self.address,
+                cause,
+                rows_kept = kept,
+                failures,
+                "gateway still away"
+            );
         }
     }
 }

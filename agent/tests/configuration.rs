@@ -9,26 +9,42 @@ fn the_reference_has_every_key_with_its_default() {
     let keys = Document::keys(Config::read);
     assert!(!keys.is_empty());
     for key in &keys {
-        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", key.path)));
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", key.path)));
         let row = row.unwrap_or_else(|| panic!("docs/agent-configuration.md lacks `{}`", key.path));
         if let Some(default) = &key.default {
-            assert!(row.contains(&format!("| `{default}` |")), "default of `{}` is {default}: {row}", key.path);
+            assert!(
+                row.contains(&format!("| `{default}` |")),
+                "default of `{}` is {default}: {row}",
+                key.path
+            );
         }
     }
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, keys.len(), "the page has keys that the code does not know");
+    assert_eq!(
+        rows,
+        keys.len(),
+        "the page has keys that the code does not know"
+    );
 }
 
 #[test]
 fn the_example_loads() {
     let example = include_str!("../../docker/config/agent.yaml");
     let document = Document::parse("agent.yaml", example, ENV_PREFIX, []).unwrap();
-    assert_eq!(document.read(Config::read).unwrap().gateway, "127.0.0.1:4319");
+    assert_eq!(
+        document.read(Config::read).unwrap().gateway,
+        "127.0.0.1:4319"
+    );
 }
 
 #[test]
 fn a_gateway_without_a_port_is_refused() {
     let document = Document::parse("agent.yaml", "gateway: somewhere\n", ENV_PREFIX, []).unwrap();
     let error = document.read(Config::read).unwrap_err().to_string();
-    assert!(error.contains("agent.yaml:1") && error.contains("HOST:PORT"), "{error}");
+    assert!(
+        error.contains("agent.yaml:1") && error.contains("HOST:PORT"),
+        "{error}"
+    );
 }

@@ -1,1 +1,3 @@
-//! c
+//! What the command `weir` does, apart from being a process.
+
+pub mod flows;

@@ -1,1 +1,22 @@
-//! g
+//! The gateway: takes flow events from agents, holds them as Points and hands them to
+//! every output.
+//!
+//! The data path is [`intake`], then [`fanout`], then [`prometheus`], [`otlp`] and
+//! [`subscription`]; [`gateway`] wires it.
+
+pub mod agents;
+mod aggregate;
+pub mod config;
+pub mod fanout;
+pub mod gateway;
+pub mod intake;
+pub mod otlp;
+pub mod profile;
+pub mod prometheus;
+pub mod self_metrics;
+pub mod subscription;
+
+pub use self::{
+    config::Config,
+    gateway::{Gateway, RunningGateway, StartError},
+};

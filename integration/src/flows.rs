@@ -18,13 +18,18 @@ impl Row {
     /// Value of a tag, empty if there is none.
     #[must_use]
     pub fn tag(&self, key: &str) -> &str {
-        self.0.pointer(&format!("/tags/{key}")).and_then(Value::as_str).unwrap_or_default()
+        self.0
+            .pointer(&format!("/tags/{key}"))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// Value of a field, `None` if it is absent.
     #[must_use]
     pub fn field(&self, key: &str) -> Option<f64> {
-        self.0.pointer(&format!("/fields/{key}")).and_then(Value::as_f64)
+        self.0
+            .pointer(&format!("/fields/{key}"))
+            .and_then(Value::as_f64)
     }
 }
 
@@ -43,8 +48,14 @@ impl Flows {
         let before = gateway.metric("weir_gateway_subscribers", &[])?;
         let flows = Self::start(gateway.flow, filters)?;
         eventually("weir flows to subscribe", || {
-            let now = gateway.metric("weir_gateway_subscribers", &[]).map_err(|error| error.to_string())?;
-            if now > before { Ok(()) } else { Err(format!("{now} subscribers")) }
+            let now = gateway
+                .metric("weir_gateway_subscribers", &[])
+                .map_err(|error| error.to_string())?;
+            if now > before {
+                Ok(())
+            } else {
+                Err(format!("{now} subscribers"))
+            }
         })?;
         Ok(flows)
     }
@@ -62,7 +73,10 @@ impl Flows {
     #[must_use]
     pub fn rows(&self, pick: impl Fn(&Row) -> bool) -> Vec<Row> {
         let lines = self.0.stdout();
-        let rows = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).map(Row);
+        let rows = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .map(Row);
         rows.filter(|row| pick(row)).collect()
     }
 
@@ -78,7 +92,11 @@ impl Flows {
     ) -> anyhow::Result<Vec<Row>> {
         eventually(what, || {
             let rows = self.rows(&pick);
-            if done(&rows) { Ok(rows) } else { Err(format!("rows so far: {rows:#?} {:?}", self.0.stderr())) }
+            if done(&rows) {
+                Ok(rows)
+            } else {
+                Err(format!("rows so far: {rows:#?} {:?}", self.0.stderr()))
+            }
         })
     }
 }

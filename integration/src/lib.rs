@@ -24,7 +24,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// After [`PATIENCE`], with the last thing that `condition` said was missing.
-pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> anyhow::Result<T> {
+pub fn eventually<T>(
+    what: &str,
+    mut condition: impl FnMut() -> Result<T, String>,
+) -> anyhow::Result<T> {
     let began = Instant::now();
     loop {
         match condition() {
@@ -42,6 +45,13 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Result<T, String
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("failed to find the running program")?;
     // A test runs from `deps/` below the folder of the programs.
-    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.exists());
-    found.with_context(|| format!("{name} is not built; `make test` builds every program that the stories need"))
+    let found = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|path| path.exists());
+    found.with_context(|| {
+        format!("{name} is not built; `make test` builds every program that the stories need")
+    })
 }

@@ -20,10 +20,16 @@ pub struct Netns {
 /// # Errors
 /// If it fails, with what it printed.
 pub fn sh(command: &str) -> anyhow::Result<String> {
-    let output = Command::new("sh").args(["-ec", command]).output().context("failed to run sh")?;
+    let output = Command::new("sh")
+        .args(["-ec", command])
+        .output()
+        .context("failed to run sh")?;
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();
-        bail!("`{command}` failed: {}", String::from_utf8_lossy(&said).trim());
+        bail!(
+            "`{command}` failed: {}",
+            String::from_utf8_lossy(&said).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -36,7 +42,9 @@ impl Netns {
     pub fn new(hint: &str) -> anyhow::Result<Self> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("weir-{hint}-{}-{number}", std::process::id());
-        sh(&format!("ip netns add {name} && ip -n {name} link set lo up"))?;
+        sh(&format!(
+            "ip netns add {name} && ip -n {name} link set lo up"
+        ))?;
         Ok(Self { name })
     }
 
@@ -47,7 +55,9 @@ impl Netns {
     pub fn pair() -> anyhow::Result<(Self, Self)> {
         let (left, right) = (Self::new("left")?, Self::new("right")?);
         let (a, b) = (&left.name, &right.name);
-        sh(&format!("ip link add wire netns {a} type veth peer name wire netns {b}"))?;
+        sh(&format!(
+            "ip link add wire netns {a} type veth peer name wire netns {b}"
+        ))?;
         for (name, host) in [(a, 1), (b, 2)] {
             sh(&format!(
                 "ip -n {name} addr add 10.99.0.{host}/24 dev wire;
@@ -79,7 +89,13 @@ impl Netns {
     pub fn nstat(&self, counter: &str) -> anyhow::Result<u64> {
         let text = self.sh(&format!("nstat -asz {counter}"))?;
         text.lines()
-            .find_map(|line| line.strip_prefix(counter)?.split_whitespace().next()?.parse().ok())
+            .find_map(|line| {
+                line.strip_prefix(counter)?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
             .with_context(|| format!("nstat does not know {counter}"))
     }
 
@@ -88,7 +104,9 @@ impl Netns {
     /// # Errors
     /// If the namespace is gone.
     pub fn inode(&self) -> anyhow::Result<String> {
-        Ok(sh(&format!("stat -Lc %i /run/netns/{}", self.name))?.trim().to_owned())
+        Ok(sh(&format!("stat -Lc %i /run/netns/{}", self.name))?
+            .trim()
+            .to_owned())
     }
 }
 

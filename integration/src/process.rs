@@ -53,7 +53,12 @@ impl Running {
             .spawn()
             .with_context(|| format!("failed to start {what}: {command:?}"))?;
         let (stdout, stderr) = (follow(child.stdout.take()), follow(child.stderr.take()));
-        Ok(Self { what: what.to_owned(), child, stdout, stderr })
+        Ok(Self {
+            what: what.to_owned(),
+            child,
+            stdout,
+            stderr,
+        })
     }
 
     /// Process id.
@@ -98,7 +103,11 @@ impl Running {
         eventually(&self.what, || {
             let lines = self.stderr();
             let found = lines.iter().filter(|line| line.contains(text)).count();
-            if found >= count { Ok(()) } else { Err(format!("`{text}` {found} times in {lines:#?}")) }
+            if found >= count {
+                Ok(())
+            } else {
+                Err(format!("`{text}` {found} times in {lines:#?}"))
+            }
         })
     }
 
@@ -116,7 +125,10 @@ impl Running {
     /// # Errors
     /// If the process is gone.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("no process id")?;
         kill_process(pid, signal).with_context(|| format!("failed to signal {}", self.what))
     }
 

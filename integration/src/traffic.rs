@@ -35,7 +35,10 @@ pub struct Said {
 
 /// A running traffic program, with the folder that its executable is in.
 #[derive(Debug)]
-pub struct Traffic(Running, #[expect(dead_code, reason = "kept for its end")] Arc<TempDir>);
+pub struct Traffic(
+    Running,
+    #[expect(dead_code, reason = "kept for its end")] Arc<TempDir>,
+);
 
 impl Program {
     /// A copy of the traffic program under `name`.
@@ -45,8 +48,12 @@ impl Program {
     pub fn named(name: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("failed to make a folder")?;
         let path = folder.path().join(name);
-        fs::copy(program("weir-traffic")?, &path).with_context(|| format!("failed to copy to {name}"))?;
-        Ok(Self { path, folder: Arc::new(folder) })
+        fs::copy(program("weir-traffic")?, &path)
+            .with_context(|| format!("failed to copy to {name}"))?;
+        Ok(Self {
+            path,
+            folder: Arc::new(folder),
+        })
     }
 
     /// Runs it with `arguments`, inside `netns` or in the story's own namespace.
@@ -57,13 +64,18 @@ impl Program {
         let mut command = match netns {
             Some(netns) => {
                 let mut command = Command::new("ip");
-                command.args(["netns", "exec", netns.name()]).arg(&self.path);
+                command
+                    .args(["netns", "exec", netns.name()])
+                    .arg(&self.path);
                 command
             }
             None => Command::new(&self.path),
         };
         command.args(arguments.split_whitespace());
-        Ok(Traffic(Running::start(arguments, &mut command)?, Arc::clone(&self.folder)))
+        Ok(Traffic(
+            Running::start(arguments, &mut command)?,
+            Arc::clone(&self.folder),
+        ))
     }
 }
 
@@ -73,7 +85,8 @@ impl Traffic {
     /// # Errors
     /// If it ends before.
     pub fn port(&mut self) -> anyhow::Result<u16> {
-        self.0.line(|line| line.strip_prefix("listening ")?.parse().ok())
+        self.0
+            .line(|line| line.strip_prefix("listening ")?.parse().ok())
     }
 
     /// Waits until it has done `step`, one of the lines it prints.
@@ -105,7 +118,9 @@ impl Traffic {
     pub fn said(mut self) -> anyhow::Result<Said> {
         let status = self.0.ended()?;
         anyhow::ensure!(status.success(), "traffic failed: {:?}", self.0.stderr());
-        let text = self.0.line(|line| line.starts_with('{').then(|| line.to_owned()))?;
+        let text = self
+            .0
+            .line(|line| line.starts_with('{').then(|| line.to_owned()))?;
         let value: Value = serde_json::from_str(&text)?;
         let number = |key: &str| value.get(key).and_then(Value::as_u64).unwrap_or(0);
         Ok(Said {

@@ -1,10 +1,6 @@
 //! The weir processes of a story: one gateway, agents, and what they say.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    process::Command,
-};
+use std::{fs, net::SocketAddr, process::Command};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -61,10 +57,22 @@ impl Gateway {
     pub fn start_at(flow: &str, more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("failed to make a folder")?;
         let config = format!("flow:\n  listen: {flow}\nprometheus:\n  listen: 127.0.0.1:0\n{more}");
-        let mut process = Running::start("weir-gateway", &mut configured("weir-gateway", &folder, &config)?)?;
-        let (flow, prometheus) =
-            process.line(|line| Some((logged(line, "flow")?.parse().ok()?, logged(line, "prometheus")?.parse().ok()?)))?;
-        Ok(Self { process, flow, prometheus, folder })
+        let mut process = Running::start(
+            "weir-gateway",
+            &mut configured("weir-gateway", &folder, &config)?,
+        )?;
+        let (flow, prometheus) = process.line(|line| {
+            Some((
+                logged(line, "flow")?.parse().ok()?,
+                logged(line, "prometheus")?.parse().ok()?,
+            ))
+        })?;
+        Ok(Self {
+            process,
+            flow,
+            prometheus,
+            folder,
+        })
     }
 
     /// The text of its metrics page.
@@ -85,7 +93,8 @@ impl Gateway {
             let rest = line.strip_prefix(name)?;
             let (series, value) = rest.rsplit_once(' ')?;
             let named = series.is_empty() || series.starts_with('{');
-            (named && labels.iter().all(|label| series.contains(label))).then(|| value.parse::<f64>().ok())?
+            (named && labels.iter().all(|label| series.contains(label)))
+                .then(|| value.parse::<f64>().ok())?
         });
         Ok(values.sum())
     }
@@ -113,10 +122,20 @@ impl Agent {
     /// If it does not start.
     pub fn start_named(gateway: SocketAddr, host: &str, more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("failed to make a folder")?;
-        let period = if more.contains("period:") { "" } else { "  period: 500ms\n" };
+        let period = if more.contains("period:") {
+            ""
+        } else {
+            "  period: 500ms\n"
+        };
         let config = format!("gateway: {gateway}\nhost: {host}\nnetflow:\n{period}{more}");
-        let mut process = Running::start("weir-agent", &mut configured("weir-agent", &folder, &config)?)?;
+        let mut process = Running::start(
+            "weir-agent",
+            &mut configured("weir-agent", &folder, &config)?,
+        )?;
         process.line(|line| line.contains("netflow watches TCP").then_some(()))?;
-        Ok(Self { process, _folder: folder })
+        Ok(Self {
+            process,
+            _folder: folder,
+        })
     }
 }

@@ -64,7 +64,10 @@ impl Connection {
     /// Takes over the record's totals and returns what is new. A total read in the middle of an update
     /// may be behind the one before: then there is nothing new yet.
     fn advance(&mut self, record: &TcpRecord) -> Delta {
-        fn new_part<T: Copy + PartialOrd + std::ops::Sub<Output = T> + Into<u64>>(last: &mut T, now: T) -> u64 {
+        fn new_part<T: Copy + PartialOrd + std::ops::Sub<Output = T> + Into<u64>>(
+            last: &mut T,
+            now: T,
+        ) -> u64 {
             if now <= *last {
                 return 0;
             }
@@ -121,7 +124,10 @@ impl Connections {
     pub(super) fn new(most: usize, first_ephemeral: u16) -> Self {
         Self {
             live: HashMap::new(),
-            listeners: Listeners { known: HashSet::new(), first_ephemeral },
+            listeners: Listeners {
+                known: HashSet::new(),
+                first_ephemeral,
+            },
             adopted: Vec::new(),
             rows: Rows::default(),
             processes: Processes::default(),
@@ -150,7 +156,11 @@ impl Connections {
             kind::CLOSED => self.closed(record),
             kind::FAILED => self.failed(record),
             kind::ADOPTED => self.adopted.push(*record),
-            kind::LISTENING => drop(self.listeners.known.insert((record.netns, record.local_port))),
+            kind::LISTENING => drop(
+                self.listeners
+                    .known
+                    .insert((record.netns, record.local_port)),
+            ),
             _ => {}
         }
     }
@@ -190,7 +200,8 @@ impl Connections {
     pub(super) fn end_pass(&mut self) {
         let pass = self.pass;
         let before = self.live.len();
-        self.live.retain(|_, connection| pass.wrapping_sub(connection.seen) < 2);
+        self.live
+            .retain(|_, connection| pass.wrapping_sub(connection.seen) < 2);
         self.tally.end_unseen += (before - self.live.len()) as u64;
         self.live.shrink_to(self.live.len() * 4);
     }
@@ -313,7 +324,10 @@ impl Listeners {
 fn ended_by_reset(record: &TcpRecord) -> bool {
     match i32::from(record.error) {
         libc::ECONNRESET | libc::EPIPE => true,
-        0 => matches!(u32::from(record.state), state::ESTABLISHED | state::CLOSE_WAIT | state::FIN_WAIT1),
+        0 => matches!(
+            u32::from(record.state),
+            state::ESTABLISHED | state::CLOSE_WAIT | state::FIN_WAIT1
+        ),
         _ => false,
     }
 }

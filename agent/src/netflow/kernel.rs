@@ -36,7 +36,9 @@ const MAP_LISTENERS: u32 = 16_384;
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// Built without the eBPF toolchain.
-    #[error("this agent was built without its eBPF programs; build them with `make ebpf`, then the agent again")]
+    #[error(
+        "this agent was built without its eBPF programs; build them with `make ebpf`, then the agent again"
+    )]
     NoObject,
     /// The kernel does not describe its own types.
     #[error("this kernel has no BTF at {BTF_FILE} (needs CONFIG_DEBUG_INFO_BTF=y)")]
@@ -145,7 +147,12 @@ impl Programs {
         Err(KernelError::NoHook { tried })
     }
 
-    fn try_way(way: Hook, offsets: Offsets, btf: &Btf, ring_bytes: u32) -> Result<Self, KernelError> {
+    fn try_way(
+        way: Hook,
+        offsets: Offsets,
+        btf: &Btf,
+        ring_bytes: u32,
+    ) -> Result<Self, KernelError> {
         let in_sockets = way != Hook::RawTracepoint;
         let offsets = OffsetsGlobal(offsets);
         let wake_at = u64::from(ring_bytes / 4);
@@ -160,20 +167,44 @@ impl Programs {
         let mut ebpf = loader.load(OBJECT).map_err(KernelError::Load)?;
         let (state_program, live, owners) = if in_sockets {
             attach_state_btf(&mut ebpf, btf)?;
-            let live = attach_pass(&mut ebpf, btf, "tcp_live", "bpf_sk_storage_map", Some("SOCKETS"))?;
+            let live = attach_pass(
+                &mut ebpf,
+                btf,
+                "tcp_live",
+                "bpf_sk_storage_map",
+                Some("SOCKETS"),
+            )?;
             // The facts of older connections come only from this pass: without it, the other way is better.
-            ("tcp_state", live, Some(attach_pass(&mut ebpf, btf, "tcp_owners", "task_file", None)?))
+            (
+                "tcp_state",
+                live,
+                Some(attach_pass(
+                    &mut ebpf,
+                    btf,
+                    "tcp_owners",
+                    "task_file",
+                    None,
+                )?),
+            )
         } else {
             attach_state_raw(&mut ebpf)?;
-            let live = attach_pass(&mut ebpf, btf, "tcp_live_netns", "tcp", None)?.in_every_namespace();
-            ("tcp_state_probe", live, attach_pass(&mut ebpf, btf, "tcp_owners_probe", "task_file", None).ok())
+            let live =
+                attach_pass(&mut ebpf, btf, "tcp_live_netns", "tcp", None)?.in_every_namespace();
+            (
+                "tcp_state_probe",
+                live,
+                attach_pass(&mut ebpf, btf, "tcp_owners_probe", "task_file", None).ok(),
+            )
         };
         Ok(Self {
             events: take_map(&mut ebpf, "EVENTS")?,
             counts: take_map(&mut ebpf, "COUNTS")?,
             live,
             owners,
-            chosen: Chosen { hook: way.name(), reason: String::new() },
+            chosen: Chosen {
+                hook: way.name(),
+                reason: String::new(),
+            },
             state_program,
             ebpf,
         })
@@ -191,10 +222,17 @@ impl Programs {
     /// when an interrupt called it again. 0 before Linux 5.12, which does not tell.
     #[must_use]
     pub fn skipped_runs(&self) -> u64 {
-        let Some(fd) = self.ebpf.program(self.state_program).and_then(|program| program.fd().ok()) else {
+        let Some(fd) = self
+            .ebpf
+            .program(self.state_program)
+            .and_then(|program| program.fd().ok())
+        else {
             return 0;
         };
-        let info = format!("/proc/self/fdinfo/{}", std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd()));
+        let info = format!(
+            "/proc/self/fdinfo/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd())
+        );
         let text = fs::read_to_string(info).unwrap_or_default();
         text.lines()
             .find_map(|line| line.strip_prefix("recursion_misses:"))
@@ -204,7 +242,8 @@ impl Programs {
 
     /// Every loss on the kernel side, by cause.
     pub fn losses(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let counted = (0..loss::LEN).filter_map(|index| Some((loss::name(index)?, self.count(index).ok()?)));
+        let counted =
+            (0..loss::LEN).filter_map(|index| Some((loss::name(index)?, self.count(index).ok()?)));
         counted.chain([("run_skipped", self.skipped_runs())])
     }
 }
@@ -224,16 +263,25 @@ fn offsets() -> Result<Offsets, KernelError> {
     let members = Members::parse(&data).map_err(KernelError::BadBtf)?;
     let offsets = Offsets::resolve(|of, path| members.offset(of, path));
     // Names of executables can also be had from /proc; everything else is needed.
-    let mut missing = offsets.absent().filter(|(of, _)| !matches!(*of, "dentry" | "file" | "mm_struct"));
+    let mut missing = offsets
+        .absent()
+        .filter(|(of, _)| !matches!(*of, "dentry" | "file" | "mm_struct"));
     match missing.next() {
         Some((of, member)) => Err(KernelError::NoMember { of, member }),
-        None => Ok(Offsets { dentry_name: name_offset(&offsets), ..offsets }),
+        None => Ok(Offsets {
+            dentry_name: name_offset(&offsets),
+            ..offsets
+        }),
     }
 }
 
 /// Without the name's length, the name cannot be trusted either.
 fn name_offset(offsets: &Offsets) -> u32 {
-    if offsets.dentry_name_len == ABSENT { ABSENT } else { offsets.dentry_name }
+    if offsets.dentry_name_len == ABSENT {
+        ABSENT
+    } else {
+        offsets.dentry_name
+    }
 }
 
 fn refused(name: &'static str) -> impl Fn(ProgramError) -> KernelError {
@@ -273,13 +321,21 @@ fn attach_pass(
 ) -> Result<Pass, KernelError> {
     let iterator: &mut Iter = program(ebpf, name)?;
     iterator.load(over, btf).map_err(refused(name))?;
-    let program = iterator.fd().and_then(|fd| Ok(fd.try_clone()?)).map_err(refused(name))?;
+    let program = iterator
+        .fd()
+        .and_then(|fd| Ok(fd.try_clone()?))
+        .map_err(refused(name))?;
     let failed = |source| KernelError::Iterator { name, source };
     let link = match map {
         None => attach_iterator(program.as_fd(), None),
         Some(map) => match ebpf.map(map) {
             Some(Map::SkStorage(data)) => attach_iterator(program.as_fd(), Some(data.fd().as_fd())),
-            _ => return Err(KernelError::Map { name: map, source: None }),
+            _ => {
+                return Err(KernelError::Map {
+                    name: map,
+                    source: None,
+                });
+            }
         },
     };
     Ok(Pass::new(name, link.map_err(failed)?))
@@ -289,6 +345,11 @@ fn take_map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, KernelError>
 where
     M: TryFrom<Map, Error = MapError>,
 {
-    let map = ebpf.take_map(name).ok_or(KernelError::Map { name, source: None })?;
-    M::try_from(map).map_err(|source| KernelError::Map { name, source: Some(source) })
+    let map = ebpf
+        .take_map(name)
+        .ok_or(KernelError::Map { name, source: None })?;
+    M::try_from(map).map_err(|source| KernelError::Map {
+        name,
+        source: Some(source),
+    })
 }

@@ -35,7 +35,12 @@ pub(super) struct PassError {
 
 impl Pass {
     pub(super) fn new(name: &'static str, link: OwnedFd) -> Self {
-        Self { name, link, every_namespace: false, buffer: Vec::new() }
+        Self {
+            name,
+            link,
+            every_namespace: false,
+            buffer: Vec::new(),
+        }
     }
 
     /// The kernel's iterator walks one network namespace: walk one after the other.
@@ -50,9 +55,13 @@ impl Pass {
         let done = if self.every_namespace {
             self.run_in_namespaces(&mut each)
         } else {
-            open_iterator(&self.link).and_then(|file| read_records(file, &mut self.buffer, &mut each))
+            open_iterator(&self.link)
+                .and_then(|file| read_records(file, &mut self.buffer, &mut each))
         };
-        done.map_err(|source| PassError { name: self.name, source })
+        done.map_err(|source| PassError {
+            name: self.name,
+            source,
+        })
     }
 
     fn run_in_namespaces(&mut self, each: &mut impl FnMut(TcpRecord)) -> io::Result<()> {
@@ -60,9 +69,12 @@ impl Pass {
         let mut result = Ok(());
         for path in network_namespaces()? {
             // A namespace may be gone by now, and its connections with it.
-            let Ok(namespace) = File::open(path) else { continue };
+            let Ok(namespace) = File::open(path) else {
+                continue;
+            };
             enter(&namespace)?;
-            let one = open_iterator(&self.link).and_then(|file| read_records(file, &mut self.buffer, each));
+            let one = open_iterator(&self.link)
+                .and_then(|file| read_records(file, &mut self.buffer, each));
             enter(&home)?;
             result = result.and(one);
         }
@@ -72,18 +84,34 @@ impl Pass {
 
 fn enter(namespace: &File) -> io::Result<()> {
     use std::os::fd::AsFd as _;
-    Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
+    Ok(move_into_link_name_space(
+        namespace.as_fd(),
+        Some(LinkNameSpaceType::Network),
+    )?)
 }
 
 /// One path for each network namespace that a process is in or that `ip netns` has named.
 fn network_namespaces() -> io::Result<Vec<PathBuf>> {
     let processes = fs::read_dir("/proc")?
         .flatten()
-        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
+        .filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .iter()
+                .all(u8::is_ascii_digit)
+        })
         .map(|entry| entry.path().join("ns/net"));
-    let named = fs::read_dir("/run/netns").into_iter().flatten().flatten().map(|entry| entry.path());
+    let named = fs::read_dir("/run/netns")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
     let mut seen = HashSet::new();
-    Ok(processes.chain(named).filter(|path| inode(path).is_some_and(|inode| seen.insert(inode))).collect())
+    Ok(processes
+        .chain(named)
+        .filter(|path| inode(path).is_some_and(|inode| seen.insert(inode)))
+        .collect())
 }
 
 fn inode(path: &Path) -> Option<u64> {
@@ -91,7 +119,11 @@ fn inode(path: &Path) -> Option<u64> {
 }
 
 /// The kernel returns whole records unless the buffer is smaller than one.
-fn read_records(mut file: File, buffer: &mut [u8], each: &mut impl FnMut(TcpRecord)) -> io::Result<()> {
+fn read_records(
+    mut file: File,
+    buffer: &mut [u8],
+    each: &mut impl FnMut(TcpRecord),
+) -> io::Result<()> {
     loop {
         match file.read(buffer) {
             Ok(0) => return Ok(()),
@@ -102,7 +134,11 @@ fn read_records(mut file: File, buffer: &mut [u8], each: &mut impl FnMut(TcpReco
                 .filter_map(TcpRecord::from_kernel)
                 .for_each(&mut *each),
             // A long walk asks to be continued.
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                ) => {}
             Err(error) => return Err(error),
         }
     }

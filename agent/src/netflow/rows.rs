@@ -7,7 +7,9 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent, Netflow, Transport, flow_event::Data};
+use weir_proto::flow::v1::{
+    Direction, DirectionSource, FlowEvent, Netflow, Transport, flow_event::Data,
+};
 
 use crate::process::Process;
 
@@ -30,7 +32,9 @@ impl Reason {
             0 => Self::Aborted,
             libc::ECONNREFUSED => Self::Refused,
             libc::ETIMEDOUT => Self::Timeout,
-            libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN => Self::Unreachable,
+            libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN => {
+                Self::Unreachable
+            }
             libc::ECONNRESET => Self::Reset,
             _ => Self::Other,
         }
@@ -83,7 +87,13 @@ impl Hash for RowKey {
     /// The process's names follow from its id, nearly always: they need not be hashed.
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.src, self.dst, self.src_port, self.dst_port).hash(state);
-        (self.direction as i32, self.netns, self.reason, self.process.pid).hash(state);
+        (
+            self.direction as i32,
+            self.netns,
+            self.reason,
+            self.process.pid,
+        )
+            .hash(state);
     }
 }
 
@@ -168,7 +178,8 @@ impl Row {
                 tcp_failed: self.failed,
                 reason: key.reason.map_or("", Reason::name).to_owned(),
                 tcp_reset: self.reset,
-                connect_latency_us: connected.then(|| self.connect_ns as f64 / self.connects as f64 / 1e3),
+                connect_latency_us: connected
+                    .then(|| self.connect_ns as f64 / self.connects as f64 / 1e3),
                 connect_latency_max_us: connected.then_some(self.connect_max_ns as f64 / 1e3),
                 connections: self.connections,
             })),
@@ -205,7 +216,11 @@ impl Rows {
     /// Ends the period: all its rows, and room for the next. A row that had live connections comes once
     /// more in the next period even if nothing happens, so that the last word on it is never a stale count.
     pub(super) fn take(&mut self, period: Period) -> Vec<FlowEvent> {
-        let events = self.rows.iter().map(|(key, row)| row.event(key, period)).collect();
+        let events = self
+            .rows
+            .iter()
+            .map(|(key, row)| row.event(key, period))
+            .collect();
         self.rows.retain(|_, row| {
             let keep = row.connections > 0;
             *row = Row::default();

@@ -1,7 +1,10 @@
 //! Everything of the agent that needs `unsafe`: two `bpf(2)` commands that aya does not offer, and the bytes that
 //! the kernel side writes.
 
-#![expect(unsafe_code, reason = "system calls without a safe wrapper, and structs that the kernel side fills")]
+#![expect(
+    unsafe_code,
+    reason = "system calls without a safe wrapper, and structs that the kernel side fills"
+)]
 
 use std::{
     fs::File,
@@ -36,7 +39,14 @@ struct IterCreate {
 
 fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
     // SAFETY: the kernel reads `size_of::<T>()` bytes of a struct that lives over the call.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>()) };
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attributes),
+            size_of::<T>(),
+        )
+    };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -48,7 +58,10 @@ fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// What the kernel answers, for example `EPERM` without `CAP_BPF` and `CAP_PERFMON`.
-pub(super) fn attach_iterator(program: BorrowedFd<'_>, map: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+pub(super) fn attach_iterator(
+    program: BorrowedFd<'_>,
+    map: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
     // `union bpf_iter_link_info` begins with the map's descriptor.
     let info = map.map(|map| map.as_raw_fd() as u32);
     bpf(

@@ -53,7 +53,11 @@ impl Queue {
     /// A queue of at most `limit` bytes, as the batches are encoded.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { inner: Mutex::default(), limit, changed: Notify::new() }
+        Self {
+            inner: Mutex::default(),
+            limit,
+            changed: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -66,16 +70,28 @@ impl Queue {
     pub fn push(&self, events: Vec<FlowEvent>) {
         let mut inner = self.lock();
         inner.last_sequence += 1;
-        let batch = FlowBatch { sequence: inner.last_sequence, events };
+        let batch = FlowBatch {
+            sequence: inner.last_sequence,
+            events,
+        };
         let (bytes, rows) = (batch.encoded_len(), batch.events.len() as u64);
         inner.bytes += bytes;
         inner.tally.rows += rows;
         inner.tally.queued_rows += rows;
-        inner.batches.push_back(Kept { batch: Arc::new(batch), bytes });
+        inner.batches.push_back(Kept {
+            batch: Arc::new(batch),
+            bytes,
+        });
         while inner.bytes > self.limit {
             let sent = inner.sent;
-            let oldest = inner.batches.iter().position(|kept| kept.batch.sequence > sent).unwrap_or(0);
-            let Some(kept) = inner.batches.remove(oldest) else { break };
+            let oldest = inner
+                .batches
+                .iter()
+                .position(|kept| kept.batch.sequence > sent)
+                .unwrap_or(0);
+            let Some(kept) = inner.batches.remove(oldest) else {
+                break;
+            };
             let rows = kept.batch.events.len() as u64;
             inner.bytes -= kept.bytes;
             inner.tally.queued_rows -= rows;
@@ -88,7 +104,11 @@ impl Queue {
     /// The first batch after `sequence`; it counts as sent from now on.
     pub(super) fn send_after(&self, sequence: u64) -> Option<Arc<FlowBatch>> {
         let mut inner = self.lock();
-        let batch = inner.batches.iter().find(|kept| kept.batch.sequence > sequence)?.batch.clone();
+        let kept = inner
+            .batches
+            .iter()
+            .find(|kept| kept.batch.sequence > sequence)?;
+        let batch = Arc::clone(&kept.batch);
         inner.sent = inner.sent.max(batch.sequence);
         Some(batch)
     }
@@ -96,8 +116,14 @@ impl Queue {
     /// Releases every batch up to and including `sequence`.
     pub(super) fn ack(&self, sequence: u64) {
         let mut inner = self.lock();
-        while inner.batches.front().is_some_and(|kept| kept.batch.sequence <= sequence) {
-            let Some(kept) = inner.batches.pop_front() else { break };
+        while inner
+            .batches
+            .front()
+            .is_some_and(|kept| kept.batch.sequence <= sequence)
+        {
+            let Some(kept) = inner.batches.pop_front() else {
+                break;
+            };
             let rows = kept.batch.events.len() as u64;
             inner.bytes -= kept.bytes;
             inner.tally.queued_rows -= rows;
@@ -147,7 +173,13 @@ mod tests {
     use super::*;
 
     fn rows(count: usize) -> Vec<FlowEvent> {
-        vec![FlowEvent { process_name: "x".repeat(100), ..FlowEvent::default() }; count]
+        vec![
+            FlowEvent {
+                process_name: "x".repeat(100),
+                ..FlowEvent::default()
+            };
+            count
+        ]
     }
 
     fn balanced(tally: Tally) -> bool {
@@ -162,11 +194,23 @@ mod tests {
 
         let first = queue.send_after(0).unwrap();
         assert_eq!(first.sequence, 1);
-        assert_eq!(queue.send_after(0).unwrap().sequence, 1, "sent again after a reconnect");
+        assert_eq!(
+            queue.send_after(0).unwrap().sequence,
+            1,
+            "sent again after a reconnect"
+        );
         queue.ack(1);
 
         assert_eq!(queue.send_after(0).unwrap().sequence, 2);
-        assert_eq!(queue.tally(), Tally { rows: 5, acked_rows: 2, dropped_rows: 0, queued_rows: 3 });
+        assert_eq!(
+            queue.tally(),
+            Tally {
+                rows: 5,
+                acked_rows: 2,
+                dropped_rows: 0,
+                queued_rows: 3
+            }
+        );
     }
 
     #[test]
@@ -177,8 +221,16 @@ mod tests {
         queue.push(rows(4));
         queue.push(rows(4));
 
-        assert_eq!(queue.send_after(0).unwrap().sequence, 1, "the gateway may have it: kept");
-        assert_eq!(queue.send_after(1).unwrap().sequence, 3, "the oldest unsent is gone");
+        assert_eq!(
+            queue.send_after(0).unwrap().sequence,
+            1,
+            "the gateway may have it: kept"
+        );
+        assert_eq!(
+            queue.send_after(1).unwrap().sequence,
+            3,
+            "the oldest unsent is gone"
+        );
         let tally = queue.tally();
         assert_eq!(tally.dropped_rows, 4);
         assert!(balanced(tally), "{tally:?}");

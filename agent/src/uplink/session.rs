@@ -9,7 +9,8 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, transport::Endpoint};
 use weir_proto::flow::v1::{
-    AgentMessage, GatewayMessage, Hello, agent_message, flow_intake_client::FlowIntakeClient, gateway_message,
+    AgentMessage, GatewayMessage, Hello, agent_message, flow_intake_client::FlowIntakeClient,
+    gateway_message,
 };
 
 use super::Queue;
@@ -52,7 +53,9 @@ pub(super) struct Session {
 }
 
 fn message(message: agent_message::Message) -> AgentMessage {
-    AgentMessage { message: Some(message) }
+    AgentMessage {
+        message: Some(message),
+    }
 }
 
 impl Session {
@@ -71,7 +74,9 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }));
         // The channel is new and empty, so there is room.
-        outbound.try_send(hello).map_err(|_full| SessionError::Protocol)?;
+        outbound
+            .try_send(hello)
+            .map_err(|_full| SessionError::Protocol)?;
         let mut client = FlowIntakeClient::new(channel);
         let opened = client.stream(ReceiverStream::new(messages));
         let first = async {
@@ -86,7 +91,13 @@ impl Session {
             return Err(SessionError::Protocol);
         };
         queue.ack(welcome.last_sequence);
-        Ok(Self { queue, status, outbound, inbound, acked: welcome.last_sequence })
+        Ok(Self {
+            queue,
+            status,
+            outbound,
+            inbound,
+            acked: welcome.last_sequence,
+        })
     }
 
     pub(super) async fn run(mut self) -> Result<End, SessionError> {
@@ -113,8 +124,13 @@ impl Session {
         }
     }
 
-    fn received(&mut self, received: Result<Option<GatewayMessage>, tonic::Status>) -> Result<(), SessionError> {
-        let message = received.map_err(SessionError::Stream)?.ok_or(SessionError::Ended)?;
+    fn received(
+        &mut self,
+        received: Result<Option<GatewayMessage>, tonic::Status>,
+    ) -> Result<(), SessionError> {
+        let message = received
+            .map_err(SessionError::Stream)?
+            .ok_or(SessionError::Ended)?;
         if let Some(gateway_message::Message::Ack(ack)) = message.message {
             self.acked = self.acked.max(ack.sequence);
             self.queue.ack(ack.sequence);
@@ -124,11 +140,15 @@ impl Session {
 
     async fn send_status(&self) -> Result<(), SessionError> {
         self.status.set("uplink", self.queue.counters());
-        self.send(agent_message::Message::Status(self.status.message())).await
+        self.send(agent_message::Message::Status(self.status.message()))
+            .await
     }
 
     /// Waits for room: the gateway takes messages as fast as it can handle them.
     async fn send(&self, what: agent_message::Message) -> Result<(), SessionError> {
-        self.outbound.send(message(what)).await.map_err(|_closed| SessionError::Ended)
+        self.outbound
+            .send(message(what))
+            .await
+            .map_err(|_closed| SessionError::Ended)
     }
 }

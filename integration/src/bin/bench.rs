@@ -41,9 +41,21 @@ struct Work {
 }
 
 const WORK: [Work; 3] = [
-    Work { name: "connect, 1 B each way, close", times: 4000, run: connect_close },
-    Work { name: "ping-pong of 1 B", times: 20_000, run: ping_pong },
-    Work { name: "bulk, 64 KiB writes", times: 8000, run: bulk },
+    Work {
+        name: "connect, 1 B each way, close",
+        times: 4000,
+        run: connect_close,
+    },
+    Work {
+        name: "ping-pong of 1 B",
+        times: 20_000,
+        run: ping_pong,
+    },
+    Work {
+        name: "bulk, 64 KiB writes",
+        times: 8000,
+        run: bulk,
+    },
 ];
 
 /// Nanoseconds for each time.
@@ -118,7 +130,10 @@ fn measure(work: &Work) -> anyhow::Result<Cost> {
     let (cpu, wall) = (thread_cpu(), Instant::now());
     (work.run)(work.times)?;
     let each = |spent: Duration| spent.as_nanos() as f64 / work.times as f64;
-    Ok(Cost { cpu: each(thread_cpu() - cpu), wall: each(wall.elapsed()) })
+    Ok(Cost {
+        cpu: each(thread_cpu() - cpu),
+        wall: each(wall.elapsed()),
+    })
 }
 
 /// CPU time that a process has taken so far, user and system.
@@ -126,15 +141,26 @@ fn process_cpu(pid: u32) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in brackets may hold spaces; fields 14 and 15 are utime and stime.
     let fields = text.rsplit_once(')').context("no name in stat")?.1;
-    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Ok(Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64))
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    Ok(Duration::from_secs_f64(
+        ticks as f64 / clock_ticks_per_second() as f64,
+    ))
 }
 
 /// `VmRSS` or `VmHWM` in MiB.
 fn memory(pid: u32, which: &str) -> anyhow::Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
-    let kib: f64 = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).context("no such line")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
+    let kib: f64 = line
+        .and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .context("no such line")?;
     Ok(kib / 1024.0)
 }
 
@@ -142,7 +168,11 @@ fn memory(pid: u32, which: &str) -> anyhow::Result<f64> {
 fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
     let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))
+    (
+        at(0),
+        at(values.len() / 2),
+        at(values.len().saturating_sub(1)),
+    )
 }
 
 fn main() -> anyhow::Result<()> {
@@ -162,14 +192,17 @@ fn main() -> anyhow::Result<()> {
         connections += WORK[0].times + WORK[0].times / 20;
         agent.process.stop()?;
         let after = WORK.each_ref().map(measure);
-        for (index, ((before, with), after)) in before.into_iter().zip(with).zip(after).enumerate() {
+        for (index, ((before, with), after)) in before.into_iter().zip(with).zip(after).enumerate()
+        {
             let (before, with, after) = (before?, with?, after?);
             ratios[index].push(2.0 * with.cpu / (before.cpu + after.cpu));
             walls[index].push(2.0 * with.wall / (before.wall + after.wall));
             bases[index].push(before.cpu);
         }
     }
-    println!("| work | CPU ns without | CPU ratio with agent (min..max) | wall ratio (min..max) |\n|---|---|---|---|");
+    println!(
+        "| work | CPU ns without | CPU ratio with agent (min..max) | wall ratio (min..max) |\n|---|---|---|---|"
+    );
     for (index, work) in WORK.iter().enumerate() {
         let (low, middle, high) = spread(std::mem::take(&mut ratios[index]));
         let (wall_low, wall, wall_high) = spread(std::mem::take(&mut walls[index]));
@@ -200,8 +233,16 @@ fn with_live_connections(gateway: &Gateway, live: usize) -> anyhow::Result<()> {
     );
     // Two descriptors for each connection; root may raise both limits.
     let enough = Some(2 * live as u64 + 1000);
-    setrlimit(Resource::Nofile, Rlimit { current: enough, maximum: enough })?;
-    let held = (0..live).map(|_| pair()).collect::<anyhow::Result<Vec<_>>>()?;
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: enough,
+            maximum: enough,
+        },
+    )?;
+    let held = (0..live)
+        .map(|_| pair())
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let host = r#"host="story""#;
     let passes = |agent: &Agent| process_cpu(agent.process.pid());
     // Three periods to settle, ten to measure.

@@ -83,10 +83,25 @@ struct Said {
 fn main() -> anyhow::Result<()> {
     let said = match Arguments::parse().role {
         Role::Serve { listen, exchange } => serve(listen, exchange)?,
-        Role::Connect { to, wait_close, hold, rounds, exchange } => {
+        Role::Connect {
+            to,
+            wait_close,
+            hold,
+            rounds,
+            exchange,
+        } => {
             let mut said = Said::default();
             for _ in 0..exchange.connections {
-                connect(to, exchange, &mut said, Manner { wait_close, hold, rounds })?;
+                connect(
+                    to,
+                    exchange,
+                    &mut said,
+                    Manner {
+                        wait_close,
+                        hold,
+                        rounds,
+                    },
+                )?;
             }
             said
         }
@@ -103,7 +118,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn serve(listen: SocketAddr, exchange: Exchange) -> anyhow::Result<Said> {
-    let listener = TcpListener::bind(listen).with_context(|| format!("failed to listen on {listen}"))?;
+    let listener =
+        TcpListener::bind(listen).with_context(|| format!("failed to listen on {listen}"))?;
     println!("listening {}", listener.local_addr()?.port());
     let mut serving = Vec::new();
     for _ in 0..exchange.connections {
@@ -119,7 +135,9 @@ fn serve(listen: SocketAddr, exchange: Exchange) -> anyhow::Result<Said> {
     for one in serving {
         let said = match one {
             Ok(said) => said,
-            Err(thread) => thread.join().map_err(|_panic| anyhow::anyhow!("a server thread panicked"))??,
+            Err(thread) => thread
+                .join()
+                .map_err(|_panic| anyhow::anyhow!("a server thread panicked"))??,
         };
         total.read += said.read;
         total.written += said.written;
@@ -129,7 +147,10 @@ fn serve(listen: SocketAddr, exchange: Exchange) -> anyhow::Result<Said> {
 }
 
 fn serve_one(mut stream: TcpStream, exchange: Exchange) -> anyhow::Result<Said> {
-    let mut said = Said { connections: 1, ..Said::default() };
+    let mut said = Said {
+        connections: 1,
+        ..Said::default()
+    };
     loop {
         let got = read(&mut stream, exchange.expect)?;
         said.read += got;
@@ -154,7 +175,12 @@ struct Manner {
     rounds: u64,
 }
 
-fn connect(to: SocketAddr, exchange: Exchange, said: &mut Said, manner: Manner) -> anyhow::Result<()> {
+fn connect(
+    to: SocketAddr,
+    exchange: Exchange,
+    said: &mut Said,
+    manner: Manner,
+) -> anyhow::Result<()> {
     let mut stream = match TcpStream::connect(to) {
         Ok(stream) => stream,
         Err(_) => {
@@ -166,7 +192,9 @@ fn connect(to: SocketAddr, exchange: Exchange, said: &mut Said, manner: Manner) 
     let mut line = String::new();
     for round in 1..=manner.rounds {
         if manner.hold {
-            io::stdin().read_line(&mut line).context("failed to read standard input")?;
+            io::stdin()
+                .read_line(&mut line)
+                .context("failed to read standard input")?;
         }
         said.written += write(&mut stream, exchange.send)?;
         said.read += read(&mut stream, exchange.expect)?;
@@ -174,7 +202,9 @@ fn connect(to: SocketAddr, exchange: Exchange, said: &mut Said, manner: Manner) 
     }
     if manner.hold {
         println!("held");
-        io::stdin().read_line(&mut line).context("failed to read standard input")?;
+        io::stdin()
+            .read_line(&mut line)
+            .context("failed to read standard input")?;
     }
     if manner.wait_close {
         said.read += read(&mut stream, u64::MAX)?;
@@ -184,7 +214,9 @@ fn connect(to: SocketAddr, exchange: Exchange, said: &mut Said, manner: Manner) 
 
 fn close(stream: TcpStream, how: Close) -> anyhow::Result<()> {
     if how == Close::Rst {
-        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).context("failed to set SO_LINGER")?;
+        SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .context("failed to set SO_LINGER")?;
     }
     drop(stream);
     Ok(())
@@ -195,7 +227,9 @@ fn read(stream: &mut TcpStream, length: u64) -> anyhow::Result<u64> {
     let mut buffer = vec![0; 256 * 1024];
     let mut total = 0;
     while total < length {
-        let most = buffer.len().min(usize::try_from(length - total).unwrap_or(usize::MAX));
+        let most = buffer
+            .len()
+            .min(usize::try_from(length - total).unwrap_or(usize::MAX));
         match stream.read(&mut buffer[..most]) {
             Ok(0) => break,
             Ok(got) => total += got as u64,
@@ -211,7 +245,9 @@ fn write(stream: &mut TcpStream, length: u64) -> anyhow::Result<u64> {
     let buffer = vec![0x77; 64 * 1024];
     let mut left = length;
     while left > 0 {
-        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let most = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         left -= stream.write(&buffer[..most]).context("failed to write")? as u64;
     }
     Ok(length)

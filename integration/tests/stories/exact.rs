@@ -20,7 +20,13 @@ struct Case {
 }
 
 const CASES: [Case; 8] = [
-    Case { name: "nothing sent", listen: "127.0.0.1", connect: "127.0.0.1", client: "", server: "" },
+    Case {
+        name: "nothing sent",
+        listen: "127.0.0.1",
+        connect: "127.0.0.1",
+        client: "",
+        server: "",
+    },
     Case {
         name: "one byte each way",
         listen: "127.0.0.1",
@@ -74,9 +80,15 @@ const CASES: [Case; 8] = [
 
 fn exchange(case: &Case) -> anyhow::Result<(u16, Said, Said)> {
     let (orders, billing) = (Program::named("orders")?, Program::named("billing")?);
-    let mut server = billing.run(None, &format!("serve --listen {}:0 {}", case.listen, case.server))?;
+    let mut server = billing.run(
+        None,
+        &format!("serve --listen {}:0 {}", case.listen, case.server),
+    )?;
     let port = server.port()?;
-    let client = orders.run(None, &format!("connect --to {}:{port} {}", case.connect, case.client))?;
+    let client = orders.run(
+        None,
+        &format!("connect --to {}:{port} {}", case.connect, case.client),
+    )?;
     Ok((port, client.said()?, server.said()?))
 }
 
@@ -86,18 +98,48 @@ fn every_case_is_exact(agent: &str) -> anyhow::Result<()> {
         let (port, client, server) = exchange(case)?;
         let rows = weir.client(port, 1)?;
         assert_exact(&rows, &client, "orders", case.name);
-        assert!(rows.iter().all(|row| row.tag("direction_source") == "connect"), "{}: {rows:?}", case.name);
+        assert!(
+            rows.iter()
+                .all(|row| row.tag("direction_source") == "connect"),
+            "{}: {rows:?}",
+            case.name
+        );
         let served = weir.server(port, 1)?;
         assert_exact(&served, &server, "billing", case.name);
-        assert!(served.iter().all(|row| row.tag("direction_source") == "accept"), "{}: {served:?}", case.name);
+        assert!(
+            served
+                .iter()
+                .all(|row| row.tag("direction_source") == "accept"),
+            "{}: {served:?}",
+            case.name
+        );
         let resets = u64::from(case.name.ends_with("RST"));
-        assert_eq!(sum(&rows, "tcp_reset"), resets, "{}: the client's end", case.name);
-        assert_eq!(sum(&served, "tcp_reset"), resets, "{}: the server's end", case.name);
-        let family = if case.connect == "[::1]" { "IPv6" } else { "IPv4" };
+        assert_eq!(
+            sum(&rows, "tcp_reset"),
+            resets,
+            "{}: the client's end",
+            case.name
+        );
+        assert_eq!(
+            sum(&served, "tcp_reset"),
+            resets,
+            "{}: the server's end",
+            case.name
+        );
+        let family = if case.connect == "[::1]" {
+            "IPv6"
+        } else {
+            "IPv4"
+        };
         for row in rows.iter().chain(&served) {
             assert_eq!(row.tag("family"), family, "{}", case.name);
         }
-        assert_eq!(rows[0].tag("src_ip"), served[0].tag("dst_ip"), "{}: both ends name the client", case.name);
+        assert_eq!(
+            rows[0].tag("src_ip"),
+            served[0].tag("dst_ip"),
+            "{}: both ends name the client",
+            case.name
+        );
     }
     Ok(())
 }
@@ -116,18 +158,30 @@ fn the_raw_tracepoint_fallback_is_as_exact() -> anyhow::Result<()> {
 fn a_refused_connect_is_a_failure_with_its_reason() -> anyhow::Result<()> {
     let weir = Watched::start("")?;
     // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let client = Program::named("orders")?.run(None, &format!("connect --to 127.0.0.1:{port} --connections 3"))?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
+    let client = Program::named("orders")?.run(
+        None,
+        &format!("connect --to 127.0.0.1:{port} --connections 3"),
+    )?;
     let said = client.said()?;
     assert_eq!((said.failed, said.connections), (3, 0));
 
     let rows = weir.client(port, 3)?;
 
     assert_eq!(sum(&rows, "tcp_failed"), 3);
-    assert_eq!(sum(&rows, "tcp_established") + sum(&rows, "tcp_closed") + sum(&rows, "tcp_reset"), 0);
+    assert_eq!(
+        sum(&rows, "tcp_established") + sum(&rows, "tcp_closed") + sum(&rows, "tcp_reset"),
+        0
+    );
     assert_eq!(sum(&rows, "bytes_written") + sum(&rows, "bytes_read"), 0);
     for row in &rows {
-        assert_eq!((row.tag("reason"), row.tag("process_name")), ("refused", "orders"), "{row:?}");
+        assert_eq!(
+            (row.tag("reason"), row.tag("process_name")),
+            ("refused", "orders"),
+            "{row:?}"
+        );
         assert_eq!(row.tag("pid"), said.pid.to_string());
     }
     Ok(())
@@ -138,7 +192,8 @@ fn older_than_the_agent(agent: &str) -> anyhow::Result<(u16, Said, Watched, Traf
     let (orders, billing) = (Program::named("orders")?, Program::named("billing")?);
     let mut server = billing.run(None, "serve --listen 127.0.0.1:0 --expect 1000 --send 500")?;
     let port = server.port()?;
-    let connect = format!("connect --to 127.0.0.1:{port} --send 1000 --expect 500 --rounds 2 --hold");
+    let connect =
+        format!("connect --to 127.0.0.1:{port} --send 1000 --expect 500 --rounds 2 --hold");
     let mut client = orders.run(None, &connect)?;
     client.go_on()?;
     client.step("round 1")?;
@@ -147,9 +202,15 @@ fn older_than_the_agent(agent: &str) -> anyhow::Result<(u16, Said, Watched, Traf
     client.step("round 2")?;
     client.step("held")?;
     let text = port.to_string();
-    weir.flows.until("both ends to be seen live", |row| row.field("connections") == Some(1.0), |rows| {
-        ["src_port", "dst_port"].iter().all(|end| rows.iter().any(|row| row.tag(end) == text))
-    })?;
+    weir.flows.until(
+        "both ends to be seen live",
+        |row| row.field("connections") == Some(1.0),
+        |rows| {
+            ["src_port", "dst_port"]
+                .iter()
+                .all(|end| rows.iter().any(|row| row.tag(end) == text))
+        },
+    )?;
     client.go_on()?;
     Ok((port, client.said()?, weir, server))
 }
@@ -162,15 +223,34 @@ fn an_older_connection_counts_from_now_on(agent: &str) -> anyhow::Result<()> {
         // Half of it was before.
         assert_eq!(sum(rows, "bytes_written"), said.written / 2, "{name}");
         assert_eq!(sum(rows, "bytes_read"), said.read / 2, "{name}");
-        assert_eq!(sum(rows, "tcp_established"), 0, "it was established before: {name}");
+        assert_eq!(
+            sum(rows, "tcp_established"),
+            0,
+            "it was established before: {name}"
+        );
         assert_eq!(sum(rows, "tcp_closed"), 1, "{name}");
-        assert!(rows.iter().any(|row| row.field("connections") == Some(1.0)), "{name} was seen live: {rows:?}");
+        assert!(
+            rows.iter().any(|row| row.field("connections") == Some(1.0)),
+            "{name} was seen live: {rows:?}"
+        );
         for row in rows {
-            assert_eq!((row.tag("process_name"), row.tag("pid")), (name, said.pid.to_string().as_str()), "{row:?}");
+            assert_eq!(
+                (row.tag("process_name"), row.tag("pid")),
+                (name, said.pid.to_string().as_str()),
+                "{row:?}"
+            );
         }
     }
-    assert_eq!(served[0].tag("direction_source"), "listen", "its listener is known");
-    assert_eq!(rows[0].tag("direction_source"), "port", "nothing but the ports tells: a guess, and marked");
+    assert_eq!(
+        served[0].tag("direction_source"),
+        "listen",
+        "its listener is known"
+    );
+    assert_eq!(
+        rows[0].tag("direction_source"),
+        "port",
+        "nothing but the ports tells: a guess, and marked"
+    );
     Ok(())
 }
 
@@ -199,7 +279,10 @@ fn ten_thousand_connections_in_a_burst_are_all_there() -> anyhow::Result<()> {
         &format!("connect --to 127.0.0.1:{port} --send 3 --expect 7 --connections {COUNT}"),
     )?;
     let (client, server) = (client.said()?, server.said()?);
-    assert_eq!((client.connections, client.written, client.read), (COUNT, 3 * COUNT, 7 * COUNT));
+    assert_eq!(
+        (client.connections, client.written, client.read),
+        (COUNT, 3 * COUNT, 7 * COUNT)
+    );
 
     assert_exact(&weir.client(port, COUNT)?, &client, "orders", "burst");
     assert_exact(&weir.server(port, COUNT)?, &server, "billing", "burst");
@@ -209,7 +292,11 @@ fn ten_thousand_connections_in_a_burst_are_all_there() -> anyhow::Result<()> {
 
 /// `in = out + dropped` at every stage, and dropped = 0.
 fn nothing_is_lost_anywhere(weir: &Watched) -> anyhow::Result<()> {
-    let metric = |name: &str, labels: &[&str]| weir.gateway.metric(name, labels).map_err(|error| error.to_string());
+    let metric = |name: &str, labels: &[&str]| {
+        weir.gateway
+            .metric(name, labels)
+            .map_err(|error| error.to_string())
+    };
     eventually("the ledger to balance", || {
         let emitted = metric("weir_agent_records_emitted_total", &[])?;
         let read = metric("weir_agent_records_read_total", &[])?;
@@ -222,8 +309,13 @@ fn nothing_is_lost_anywhere(weir: &Watched) -> anyhow::Result<()> {
         let unbalanced = format!(
             "emitted {emitted}, read {read}, lost {lost}; rows {rows}, acked {acked}, dropped {dropped}"
         );
-        let balanced = emitted >= 20_000.0 && emitted == read && rows == acked + dropped && rows > 0.0;
-        if balanced && lost == 0.0 && dropped == 0.0 { Ok(()) } else { Err(unbalanced) }
+        let balanced =
+            emitted >= 20_000.0 && emitted == read && rows == acked + dropped && rows > 0.0;
+        if balanced && lost == 0.0 && dropped == 0.0 {
+            Ok(())
+        } else {
+            Err(unbalanced)
+        }
     })
 }
 
@@ -234,16 +326,28 @@ fn what_a_ring_that_is_too_small_loses_is_counted() -> anyhow::Result<()> {
     // The agent cannot read while it is stopped, so the ring fills.
     weir.agent.process.signal(Signal::STOP)?;
     let (orders, billing) = (Program::named("orders")?, Program::named("billing")?);
-    let mut server =
-        billing.run(None, &format!("serve --listen 127.0.0.1:0 --expect 3 --send 7 --connections {COUNT}"))?;
+    let mut server = billing.run(
+        None,
+        &format!("serve --listen 127.0.0.1:0 --expect 3 --send 7 --connections {COUNT}"),
+    )?;
     let port = server.port()?;
-    let connect = format!("connect --to 127.0.0.1:{port} --send 3 --expect 7 --connections {COUNT}");
+    let connect =
+        format!("connect --to 127.0.0.1:{port} --send 3 --expect 7 --connections {COUNT}");
     orders.run(None, &connect)?.said()?;
     server.said()?;
     weir.agent.process.signal(Signal::CONT)?;
 
-    let metric = |name: &str, labels: &[&str]| weir.gateway.metric(name, labels).map_err(|error| error.to_string());
-    let closed = |end: &str| metric("weir_network_tcp_closed_total", &[&format!("{end}=\"{port}\"")]);
+    let metric = |name: &str, labels: &[&str]| {
+        weir.gateway
+            .metric(name, labels)
+            .map_err(|error| error.to_string())
+    };
+    let closed = |end: &str| {
+        metric(
+            "weir_network_tcp_closed_total",
+            &[&format!("{end}=\"{port}\"")],
+        )
+    };
     eventually("the ledger to explain what is missing", || {
         let emitted = metric("weir_agent_records_emitted_total", &[])?;
         let read = metric("weir_agent_records_read_total", &[])?;
@@ -251,7 +355,11 @@ fn what_a_ring_that_is_too_small_loses_is_counted() -> anyhow::Result<()> {
         let seen = (closed("destination_port")? + closed("source_port")?) as u64;
         // Other stories run meanwhile and may lose ends of theirs: at most, not exactly.
         let explained = seen < 2 * COUNT && 2 * COUNT - seen <= lost;
-        if emitted == read && explained { Ok(()) } else { Err(format!("{emitted} {read}; {seen} seen, {lost} lost")) }
+        if emitted == read && explained {
+            Ok(())
+        } else {
+            Err(format!("{emitted} {read}; {seen} seen, {lost} lost"))
+        }
     })
 }
 
@@ -261,8 +369,10 @@ fn a_live_connection_shows_what_ss_shows() -> anyhow::Result<()> {
     let (orders, billing) = (Program::named("orders")?, Program::named("billing")?);
     let mut server = billing.run(None, "serve --listen 127.0.0.1:0 --expect 4000 --send 6000")?;
     let port = server.port()?;
-    let mut client =
-        orders.run(None, &format!("connect --to 127.0.0.1:{port} --send 4000 --expect 6000 --hold"))?;
+    let mut client = orders.run(
+        None,
+        &format!("connect --to 127.0.0.1:{port} --send 4000 --expect 6000 --hold"),
+    )?;
     client.go_on()?;
     client.step("held")?;
 
@@ -270,14 +380,22 @@ fn a_live_connection_shows_what_ss_shows() -> anyhow::Result<()> {
     let rows = weir.flows.until(
         "rows of the live connection",
         |row| row.tag("dst_port") == text,
-        |rows| rows.last().is_some_and(|row| row.field("connections") == Some(1.0)) && rows.len() > 2,
+        |rows| {
+            rows.last()
+                .is_some_and(|row| row.field("connections") == Some(1.0))
+                && rows.len() > 2
+        },
     )?;
     // The connection is idle now, so its round-trip time stands still. ss prints milliseconds: rtt:0.041/0.023
     let ss = sh(&format!("ss -tniH state established dport = :{port}"))?;
-    let rtt = ss.split_once(" rtt:").and_then(|(_, rest)| rest.split(['/', ' ']).next()?.parse::<f64>().ok());
+    let rtt = ss
+        .split_once(" rtt:")
+        .and_then(|(_, rest)| rest.split(['/', ' ']).next()?.parse::<f64>().ok());
     let shown = rows.last().and_then(|row| row.field("rtt"));
     assert_eq!(shown.map(|us| us / 1000.0), rtt, "ss: {ss}");
-    let segments = ss.split_once(" segs_out:").and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
+    let segments = ss
+        .split_once(" segs_out:")
+        .and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
     assert_eq!(Some(sum(&rows, "packets_written")), segments, "ss: {ss}");
     client.go_on()?;
     assert_exact(&weir.client(port, 1)?, &client.said()?, "orders", "held");

@@ -28,9 +28,13 @@ use weir_integration::{
 /// Exchanges a known number of bytes and returns the port and what the client said.
 fn exchange() -> anyhow::Result<(u16, Said)> {
     let (orders, billing) = (Program::named("orders")?, Program::named("billing")?);
-    let mut server = billing.run(None, "serve --listen 127.0.0.1:0 --expect 1234567 --send 89 --connections 4")?;
+    let mut server = billing.run(
+        None,
+        "serve --listen 127.0.0.1:0 --expect 1234567 --send 89 --connections 4",
+    )?;
     let port = server.port()?;
-    let connect = format!("connect --to 127.0.0.1:{port} --send 1234567 --expect 89 --connections 4");
+    let connect =
+        format!("connect --to 127.0.0.1:{port} --send 1234567 --expect 89 --connections 4");
     Ok((port, orders.run(None, &connect)?.said()?))
 }
 
@@ -53,19 +57,33 @@ impl Prometheus {
         let process = Running::start(
             "prometheus",
             Command::new("prometheus")
-                .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-                .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
+                .arg(format!(
+                    "--config.file={}",
+                    folder.join("prometheus.yml").display()
+                ))
+                .arg(format!(
+                    "--storage.tsdb.path={}",
+                    folder.join("tsdb").display()
+                ))
                 .arg(format!("--web.listen-address={address}")),
         )?;
-        Ok(Self { _process: process, address })
+        Ok(Self {
+            _process: process,
+            address,
+        })
     }
 
     /// The value of a query that gives one number; `None` while it gives nothing.
     fn query(&self, query: &str) -> anyhow::Result<Option<f64>> {
         let url = format!("http://{}/api/v1/query", self.address);
-        let text = sh(&format!("curl -sf --get --data-urlencode '{}' {url}", format_args!("query={query}")))?;
+        let text = sh(&format!(
+            "curl -sf --get --data-urlencode '{}' {url}",
+            format_args!("query={query}")
+        ))?;
         let answer: serde_json::Value = serde_json::from_str(&text)?;
-        let value = answer.pointer("/data/result/0/value/1").and_then(serde_json::Value::as_str);
+        let value = answer
+            .pointer("/data/result/0/value/1")
+            .and_then(serde_json::Value::as_str);
         Ok(value.map(str::parse).transpose()?)
     }
 }
@@ -81,16 +99,22 @@ fn a_real_prometheus_returns_the_bytes_that_were_sent() -> anyhow::Result<()> {
         let query = format!(
             r#"sum(weir_network_flow_io_bytes_total{{flow_direction="outgoing",destination_port="{port}",network_io_direction="{direction}",process_executable_name="orders"}})"#
         );
-        eventually("Prometheus to have the client's bytes", || match prometheus.query(&query) {
-            Ok(Some(value)) if value == expected as f64 => Ok(()),
-            other => Err(format!("{direction}: {other:?} instead of {expected}")),
-        })?;
+        eventually(
+            "Prometheus to have the client's bytes",
+            || match prometheus.query(&query) {
+                Ok(Some(value)) if value == expected as f64 => Ok(()),
+                other => Err(format!("{direction}: {other:?} instead of {expected}")),
+            },
+        )?;
     }
     let closed = format!(r#"sum(weir_network_tcp_closed_total{{source_port="{port}"}})"#);
-    eventually("Prometheus to have the server's connections", || match prometheus.query(&closed) {
-        Ok(Some(4.0)) => Ok(()),
-        other => Err(format!("{other:?} instead of 4")),
-    })
+    eventually(
+        "Prometheus to have the server's connections",
+        || match prometheus.query(&closed) {
+            Ok(Some(4.0)) => Ok(()),
+            other => Err(format!("{other:?} instead of 4")),
+        },
+    )
 }
 
 #[test]
@@ -99,9 +123,11 @@ fn the_metrics_page_is_clean_for_promtool() -> anyhow::Result<()> {
     let _agent = Agent::start(gateway.flow, "")?;
     let (port, _) = exchange()?;
     let label = format!(r#"destination_port="{port}""#);
-    eventually("flows on the page", || match gateway.metric("weir_network_flow_io_bytes_total", &[&label]) {
-        Ok(value) if value > 0.0 => Ok(()),
-        other => Err(format!("{other:?}")),
+    eventually("flows on the page", || {
+        match gateway.metric("weir_network_flow_io_bytes_total", &[&label]) {
+            Ok(value) if value > 0.0 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })?;
     let page = gateway.folder().join("page.txt");
     std::fs::write(&page, gateway.metrics()?)?;
@@ -137,7 +163,10 @@ async fn backend() -> anyhow::Result<(SocketAddr, Requests)> {
 
 fn has(attributes: &[KeyValue], key: &str, wanted: &str) -> bool {
     attributes.iter().any(|attribute| {
-        let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
+        let value = attribute
+            .value
+            .as_ref()
+            .and_then(|value| value.value.as_ref());
         attribute.key == key
             && match value {
                 Some(Value::StringValue(text)) => text == wanted,
@@ -168,7 +197,11 @@ fn total(requests: &Requests, metric: &str, wanted: &[(&str, &str)]) -> f64 {
         Some(Data::Sum(sum)) => sum.data_points.as_slice(),
         _ => &[],
     });
-    let picked = points.filter(|point| wanted.iter().all(|(key, value)| has(&point.attributes, key, value)));
+    let picked = points.filter(|point| {
+        wanted
+            .iter()
+            .all(|(key, value)| has(&point.attributes, key, value))
+    });
     picked.map(number).sum()
 }
 
@@ -181,7 +214,11 @@ async fn an_otlp_backend_and_the_live_stream_get_the_same_numbers() -> anyhow::R
     let (port, client) = exchange()?;
     let text = port.to_string();
 
-    let rows = flows.until("the client's rows", |row| row.tag("dst_port") == text, |rows| sum(rows, "tcp_closed") == 4)?;
+    let rows = flows.until(
+        "the client's rows",
+        |row| row.tag("dst_port") == text,
+        |rows| sum(rows, "tcp_closed") == 4,
+    )?;
     assert_eq!(sum(&rows, "bytes_written"), client.written);
     let wanted = |direction| {
         vec![
@@ -194,9 +231,16 @@ async fn an_otlp_backend_and_the_live_stream_get_the_same_numbers() -> anyhow::R
         let sent = total(&requests, "weir.network.flow.io", &wanted("transmit"));
         let received = total(&requests, "weir.network.flow.io", &wanted("receive"));
         let expected = (client.written as f64, client.read as f64);
-        if (sent, received) == expected { Ok(()) } else { Err(format!("{sent}, {received} instead of {expected:?}")) }
+        if (sent, received) == expected {
+            Ok(())
+        } else {
+            Err(format!("{sent}, {received} instead of {expected:?}"))
+        }
     })?;
     let all = flows.rows(|_| true);
-    assert!(all.iter().all(|row| row.tag("process_name") == "orders"), "the filter holds");
+    assert!(
+        all.iter().all(|row| row.tag("process_name") == "orders"),
+        "the filter holds"
+    );
     gateway.process.stop().context("an orderly end").map(drop)
 }

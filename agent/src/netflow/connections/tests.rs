@@ -7,7 +7,10 @@ use weir_proto::flow::v1::{Netflow, flow_event::Data};
 
 use super::*;
 
-const PERIOD: Period = Period { end_unix_ns: 1_000_000_000, length_ns: 1_000_000_000 };
+const PERIOD: Period = Period {
+    end_unix_ns: 1_000_000_000,
+    length_ns: 1_000_000_000,
+};
 
 fn words(octets: [u8; 4]) -> [u32; 4] {
     [u32::from_ne_bytes(octets), 0, 0, 0]
@@ -55,9 +58,15 @@ fn netflow(event: &FlowEvent) -> Netflow {
 }
 
 /// One period: a pass that finds `live`, then the ring with `ended`.
-fn period(connections: &mut Connections, live: &[TcpRecord], ended: &[TcpRecord]) -> Vec<FlowEvent> {
+fn period(
+    connections: &mut Connections,
+    live: &[TcpRecord],
+    ended: &[TcpRecord],
+) -> Vec<FlowEvent> {
     connections.begin_pass();
-    live.iter().chain(ended).for_each(|record| connections.record(record));
+    live.iter()
+        .chain(ended)
+        .for_each(|record| connections.record(record));
     connections.end_pass();
     connections.take(PERIOD)
 }
@@ -75,12 +84,20 @@ fn periods_of_a_connection_add_up_to_its_totals() {
         for _ in 0..random.u32(0..5) {
             bytes += random.u64(0..1000);
             // A total read in the middle of an update is behind the last one.
-            let read = if random.bool() { bytes } else { bytes.saturating_sub(random.u64(0..2000)) };
+            let read = if random.bool() {
+                bytes
+            } else {
+                bytes.saturating_sub(random.u64(0..2000))
+            };
             seen += 1;
             events.extend(period(&mut connections, &[client(kind::LIVE, read)], &[]));
         }
         bytes += random.u64(0..1000);
-        events.extend(period(&mut connections, &[], &[client(kind::CLOSED, bytes)]));
+        events.extend(period(
+            &mut connections,
+            &[],
+            &[client(kind::CLOSED, bytes)],
+        ));
 
         assert_eq!(total(&events, |row| row.bytes_written), bytes);
         assert_eq!(total(&events, |row| row.bytes_read), bytes * 2);
@@ -98,8 +115,14 @@ fn a_short_connection_is_one_row_with_its_connect_latency() {
     let events = period(&mut connections, &[], &[client(kind::CLOSED, 7)]);
     assert_eq!(events.len(), 1);
     let row = netflow(&events[0]);
-    assert_eq!((row.tcp_established, row.tcp_closed, row.connections), (1, 1, 0));
-    assert_eq!((row.connect_latency_us, row.connect_latency_max_us), (Some(2000.0), Some(2000.0)));
+    assert_eq!(
+        (row.tcp_established, row.tcp_closed, row.connections),
+        (1, 1, 0)
+    );
+    assert_eq!(
+        (row.connect_latency_us, row.connect_latency_max_us),
+        (Some(2000.0), Some(2000.0))
+    );
     assert_eq!((events[0].src_port, events[0].dst_port), (None, Some(80)));
 }
 
@@ -114,8 +137,18 @@ fn the_last_row_of_a_flow_says_that_nothing_is_live() {
     let mut second = period(&mut connections, &[moved], &[]);
     second.sort_by(|a, b| a.process_name.cmp(&b.process_name));
     assert_eq!(second.len(), 2);
-    assert_eq!((netflow(&second[0]).connections, second[1].process_name.as_str()), (0, "worker"));
-    assert_eq!(total(&second, |row| row.bytes_written), 0, "nothing is counted again");
+    assert_eq!(
+        (
+            netflow(&second[0]).connections,
+            second[1].process_name.as_str()
+        ),
+        (0, "worker")
+    );
+    assert_eq!(
+        total(&second, |row| row.bytes_written),
+        0,
+        "nothing is counted again"
+    );
     assert_eq!(period(&mut connections, &[moved], &[]).len(), 1);
 }
 
@@ -126,7 +159,11 @@ fn ports_used_again_are_another_connection_even_if_the_old_end_comes_late() {
     let mut next = client(kind::LIVE, 5);
     next.facts.established_ns = 9_000_000;
     // The pass finds the new one before the end of the old one is read from the ring.
-    events.extend(period(&mut connections, &[next], &[client(kind::CLOSED, 120)]));
+    events.extend(period(
+        &mut connections,
+        &[next],
+        &[client(kind::CLOSED, 120)],
+    ));
     next.kind = kind::CLOSED;
     events.extend(period(&mut connections, &[], &[next]));
     assert_eq!(total(&events, |row| row.bytes_written), 125);
@@ -139,7 +176,11 @@ fn a_connection_whose_end_was_lost_is_not_live_for_ever_and_is_counted() {
     let mut connections = Connections::new(10, 32_768);
     period(&mut connections, &[client(kind::LIVE, 1)], &[]);
     period(&mut connections, &[], &[]);
-    assert_eq!((connections.len(), connections.tally.end_unseen), (1, 0), "its end may be on the way");
+    assert_eq!(
+        (connections.len(), connections.tally.end_unseen),
+        (1, 0),
+        "its end may be on the way"
+    );
     period(&mut connections, &[], &[]);
     assert_eq!((connections.len(), connections.tally.end_unseen), (0, 1));
 }
@@ -172,11 +213,36 @@ fn the_direction_of_an_older_connection_comes_from_the_listeners_else_from_the_p
     old.facts.adopted = 1;
     old.facts.direction = direction::UNKNOWN;
     for (listening, ports, direction, source) in [
-        (true, (50_000, 40_000), Direction::Incoming, DirectionSource::Listen),
-        (false, (50_000, 40_000), Direction::Outgoing, DirectionSource::Port),
-        (false, (40_000, 50_000), Direction::Outgoing, DirectionSource::Port),
-        (false, (443, 50_000), Direction::Incoming, DirectionSource::Port),
-        (false, (50_000, 443), Direction::Outgoing, DirectionSource::Port),
+        (
+            true,
+            (50_000, 40_000),
+            Direction::Incoming,
+            DirectionSource::Listen,
+        ),
+        (
+            false,
+            (50_000, 40_000),
+            Direction::Outgoing,
+            DirectionSource::Port,
+        ),
+        (
+            false,
+            (40_000, 50_000),
+            Direction::Outgoing,
+            DirectionSource::Port,
+        ),
+        (
+            false,
+            (443, 50_000),
+            Direction::Incoming,
+            DirectionSource::Port,
+        ),
+        (
+            false,
+            (50_000, 443),
+            Direction::Outgoing,
+            DirectionSource::Port,
+        ),
     ] {
         (old.local_port, old.remote_port) = ports;
         let mut listener = old;
@@ -191,7 +257,11 @@ fn the_direction_of_an_older_connection_comes_from_the_listeners_else_from_the_p
         old.kind = kind::LIVE;
         let events = period(&mut connections, &[old], &[]);
         old.kind = kind::ADOPTED;
-        assert_eq!((events[0].direction(), events[0].direction_source()), (direction, source), "{ports:?}");
+        assert_eq!(
+            (events[0].direction(), events[0].direction_source()),
+            (direction, source),
+            "{ports:?}"
+        );
     }
 }
 
@@ -202,12 +272,21 @@ fn a_reset_is_told_from_an_orderly_end() {
         (record.state, record.error) = (state as u8, error as u16);
         ended_by_reset(&record)
     };
-    assert!(case(state::ESTABLISHED, libc::ECONNRESET), "the peer reset it");
-    assert!(case(state::CLOSE_WAIT, libc::EPIPE), "the peer closed, then reset it");
+    assert!(
+        case(state::ESTABLISHED, libc::ECONNRESET),
+        "the peer reset it"
+    );
+    assert!(
+        case(state::CLOSE_WAIT, libc::EPIPE),
+        "the peer closed, then reset it"
+    );
     assert!(case(state::ESTABLISHED, 0), "we reset it");
     assert!(!case(state::LAST_ACK, 0));
     assert!(!case(state::FIN_WAIT2, 0));
-    assert!(!case(state::ESTABLISHED, libc::ETIMEDOUT), "nobody sent RST");
+    assert!(
+        !case(state::ESTABLISHED, libc::ETIMEDOUT),
+        "nobody sent RST"
+    );
 }
 
 #[test]
@@ -219,11 +298,23 @@ fn failed_connects_are_rows_by_reason() {
         record
     });
     let events = period(&mut connections, &[], &failures);
-    let mut found: Vec<_> =
-        events.iter().map(|event| (netflow(event).reason, netflow(event).tcp_failed)).collect();
+    let mut found: Vec<_> = events
+        .iter()
+        .map(|event| (netflow(event).reason, netflow(event).tcp_failed))
+        .collect();
     found.sort();
-    assert_eq!(found, [("aborted".into(), 1), ("refused".into(), 2), ("timeout".into(), 1)]);
-    assert_eq!(total(&events, |row| row.tcp_established + row.tcp_closed), 0);
+    assert_eq!(
+        found,
+        [
+            ("aborted".into(), 1),
+            ("refused".into(), 2),
+            ("timeout".into(), 1)
+        ]
+    );
+    assert_eq!(
+        total(&events, |row| row.tcp_established + row.tcp_closed),
+        0
+    );
 }
 
 #[test]
@@ -236,17 +327,31 @@ fn round_trip_times_weigh_as_many_bytes_as_they_served() {
     assert_eq!(netflow(&events[0]).rtt_us, None, "no sample yet");
     heavy.rtt_us = 100;
     let events = period(&mut connections, &[], &[light, heavy]);
-    assert_eq!(netflow(&events[0]).rtt_us, Some((1000.0 + 99.0 * 100.0) / 100.0));
+    assert_eq!(
+        netflow(&events[0]).rtt_us,
+        Some((1000.0 + 99.0 * 100.0) / 100.0)
+    );
 }
 
 #[test]
 fn a_mapped_address_is_the_ipv4_address_it_means() {
     let mut octets = [0; 16];
     octets[10..].copy_from_slice(&[255, 255, 10, 0, 0, 1]);
-    let mapped = std::array::from_fn(|at| u32::from_ne_bytes(octets[4 * at..4 * at + 4].try_into().unwrap()));
-    assert_eq!(address(AF_INET6, mapped), IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
-    assert_eq!(address(AF_INET6, [0, 0, 0, u32::from_ne_bytes([0, 0, 0, 1])]), IpAddr::V6(Ipv6Addr::LOCALHOST));
-    assert_eq!(address(2, words([10, 0, 0, 1])), IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
+    let mapped = std::array::from_fn(|at| {
+        u32::from_ne_bytes(octets[4 * at..4 * at + 4].try_into().unwrap())
+    });
+    assert_eq!(
+        address(AF_INET6, mapped),
+        IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))
+    );
+    assert_eq!(
+        address(AF_INET6, [0, 0, 0, u32::from_ne_bytes([0, 0, 0, 1])]),
+        IpAddr::V6(Ipv6Addr::LOCALHOST)
+    );
+    assert_eq!(
+        address(2, words([10, 0, 0, 1])),
+        IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))
+    );
 }
 
 #[test]

@@ -35,7 +35,13 @@ fn write(ctx: *mut c_void, tcp: *const u8, facts: &Facts, kind: u8, at: u32) {
     // SAFETY: the first member of the context points to the pass's metadata, whose first member is the file.
     let file = unsafe { core::ptr::read_volatile(member(ctx, 0).cast::<*mut seq_file>()) };
     // SAFETY: the slot has the size of a record. A full buffer is retried by the kernel with the next read.
-    unsafe { bpf_seq_write(file, record.cast_const().cast(), size_of::<TcpRecord>() as u32) };
+    unsafe {
+        bpf_seq_write(
+            file,
+            record.cast_const().cast(),
+            size_of::<TcpRecord>() as u32,
+        )
+    };
 }
 
 /// Whether a socket in this state carries a connection that was established and has not ended.
@@ -60,7 +66,9 @@ pub(crate) fn live(ctx: *mut c_void) {
         return;
     }
     // SAFETY: the helper checks the socket's type.
-    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }.cast::<u8>().cast_const();
+    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }
+        .cast::<u8>()
+        .cast_const();
     if tcp.is_null() {
         return;
     }
@@ -80,7 +88,9 @@ pub(crate) fn live_in_namespace(ctx: *mut c_void) {
         return;
     }
     // SAFETY: the helper checks the socket's type; TIME_WAIT and request sockets give null.
-    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }.cast::<u8>().cast_const();
+    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }
+        .cast::<u8>()
+        .cast_const();
     if tcp.is_null() {
         return;
     }
@@ -104,7 +114,9 @@ pub(crate) fn owners<S: Store>(ctx: *mut c_void) {
         return;
     }
     // SAFETY: the helper returns null for a file that is no socket.
-    let socket = unsafe { bpf_sock_from_file(file.cast()) }.cast::<u8>().cast_const();
+    let socket = unsafe { bpf_sock_from_file(file.cast()) }
+        .cast::<u8>()
+        .cast_const();
     if socket.is_null() {
         return;
     }
@@ -113,7 +125,9 @@ pub(crate) fn owners<S: Store>(ctx: *mut c_void) {
         return;
     }
     // SAFETY: the helper checks the socket's type.
-    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }.cast::<u8>().cast_const();
+    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }
+        .cast::<u8>()
+        .cast_const();
     if tcp.is_null() {
         return;
     }
@@ -127,7 +141,11 @@ pub(crate) fn owners<S: Store>(ctx: *mut c_void) {
     };
     if facts.owner < owner::CLOSER {
         facts.pid = Direct::at(task, offset!(task_tgid));
-        facts.owner = if at == state::LISTEN { owner::CALLER } else { owner::HOLDER };
+        facts.owner = if at == state::LISTEN {
+            owner::CALLER
+        } else {
+            owner::HOLDER
+        };
         name_of::<Direct>(&mut facts.name, task);
     }
     if new && at == state::SYN_SENT {

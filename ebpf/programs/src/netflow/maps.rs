@@ -97,6 +97,10 @@ pub(crate) fn emit(fill: impl FnOnce(&mut TcpRecord)) {
     // SAFETY: the slot is reserved for a record, `fill` writes every field, and any bytes are a valid record.
     fill(unsafe { &mut *slot.as_mut_ptr() });
     let wake = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > WAKE_AT.load();
-    slot.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
+    slot.submit(u64::from(if wake {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    }));
     count(loss::EMITTED);
 }

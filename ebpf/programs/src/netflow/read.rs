@@ -14,7 +14,10 @@ macro_rules! offset {
             core::ptr::read_volatile(
                 (&raw const $crate::maps::OFFSETS)
                     .cast::<u8>()
-                    .add(core::mem::offset_of!(weir_ebpf_common::offsets::Offsets, $field))
+                    .add(core::mem::offset_of!(
+                        weir_ebpf_common::offsets::Offsets,
+                        $field
+                    ))
                     .cast::<u32>(),
             )
         }
@@ -57,7 +60,8 @@ impl Read for Probe {
             return T::default();
         }
         // SAFETY: the helper checks the address.
-        unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }.unwrap_or_default()
+        unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }
+            .unwrap_or_default()
     }
 }
 
@@ -66,7 +70,13 @@ impl Read for Probe {
 /// Sent bytes are read before retransmitted ones: the kernel adds to them in the other order, so that
 /// a read in between is behind the truth, never ahead of it, and the next one catches up.
 #[inline(always)]
-pub(crate) fn fill<R: Read>(record: &mut TcpRecord, tcp: *const u8, facts: &Facts, kind: u8, state: u32) {
+pub(crate) fn fill<R: Read>(
+    record: &mut TcpRecord,
+    tcp: *const u8,
+    facts: &Facts,
+    kind: u8,
+    state: u32,
+) {
     let sent: u64 = R::at(tcp, offset!(bytes_sent));
     let retransmitted: u64 = R::at(tcp, offset!(bytes_retrans));
     let received: u64 = R::at(tcp, offset!(bytes_received));
@@ -76,7 +86,7 @@ pub(crate) fn fill<R: Read>(record: &mut TcpRecord, tcp: *const u8, facts: &Fact
     // SAFETY: a helper without arguments.
     record.time_ns = unsafe { bpf_ktime_get_ns() };
     record.bytes_sent = sent.wrapping_sub(retransmitted);
-    record.bytes_received = if received > fin { received - fin } else { 0 };
+    record.bytes_received = received.saturating_sub(fin);
     record.segments_in = R::at(tcp, offset!(segs_in));
     record.segments_out = R::at(tcp, offset!(segs_out));
     record.retransmits = R::at(tcp, offset!(total_retrans));

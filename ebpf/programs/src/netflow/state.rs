@@ -39,7 +39,11 @@ impl AsTcp for Probe {
     fn tcp(sock: *mut c_void) -> *const u8 {
         let tcp = sock.cast_const().cast::<u8>();
         let protocol: u16 = Self::at(tcp, crate::read::offset!(protocol));
-        if protocol == TCP { tcp } else { core::ptr::null() }
+        if protocol == TCP {
+            tcp
+        } else {
+            core::ptr::null()
+        }
     }
 }
 

@@ -35,7 +35,11 @@ impl InSocket {
     #[inline(always)]
     fn lookup<'a>(sock: *mut c_void, flags: u64) -> Option<&'a mut Facts> {
         // SAFETY: the helper checks the socket; what it returns lives as long as the socket, longer than this run.
-        unsafe { bpf_sk_storage_get(SOCKETS.as_ptr(), sock, core::ptr::null_mut(), flags).cast::<Facts>().as_mut() }
+        unsafe {
+            bpf_sk_storage_get(SOCKETS.as_ptr(), sock, core::ptr::null_mut(), flags)
+                .cast::<Facts>()
+                .as_mut()
+        }
     }
 }
 
@@ -71,14 +75,17 @@ impl ByAddress {
     #[inline(always)]
     fn insert<'a>(sock: *mut c_void, facts: &Facts) -> Option<&'a mut Facts> {
         let key = sock as u64;
-        FACTS.insert(&key, facts, u64::from(BPF_ANY)).ok()?;
+        FACTS.insert(key, facts, u64::from(BPF_ANY)).ok()?;
         Self::get(sock)
     }
 
     #[inline(always)]
     fn listen_key(sock: *mut c_void) -> ListenKey {
         let tcp = sock.cast_const().cast();
-        ListenKey { netns: namespace::<Probe>(tcp), port: u32::from(local_port::<Probe>(tcp)) }
+        ListenKey {
+            netns: namespace::<Probe>(tcp),
+            port: u32::from(local_port::<Probe>(tcp)),
+        }
     }
 }
 
@@ -87,7 +94,9 @@ impl Store for ByAddress {
     fn get<'a>(sock: *mut c_void) -> Option<&'a mut Facts> {
         let key = sock as u64;
         // SAFETY: map memory; an entry that is evicted meanwhile stays readable for this run.
-        FACTS.get_ptr_mut(&key).and_then(|facts| unsafe { facts.as_mut() })
+        FACTS
+            .get_ptr_mut(key)
+            .and_then(|facts| unsafe { facts.as_mut() })
     }
 
     #[inline(always)]
@@ -111,18 +120,18 @@ impl Store for ByAddress {
     #[inline(always)]
     fn publish_listener(sock: *mut c_void, facts: &Facts) {
         // A full map means that accepted sockets start without an owner; the pass over open files finds it.
-        let _: Result<(), i32> = LISTENERS.insert(&Self::listen_key(sock), facts, u64::from(BPF_ANY));
+        let _full = LISTENERS.insert(Self::listen_key(sock), facts, u64::from(BPF_ANY));
     }
 
     #[inline(always)]
     fn withdraw_listener(sock: *mut c_void) {
-        let _: Result<(), i32> = LISTENERS.remove(&Self::listen_key(sock));
+        let _absent = LISTENERS.remove(Self::listen_key(sock));
     }
 
     #[inline(always)]
     fn inherit(sock: *mut c_void) {
         // SAFETY: map memory, read only.
-        match unsafe { LISTENERS.get(&Self::listen_key(sock)) } {
+        match unsafe { LISTENERS.get(Self::listen_key(sock)) } {
             Some(facts) => drop(Self::insert(sock, facts)),
             None => Self::forget(sock),
         }
@@ -130,6 +139,6 @@ impl Store for ByAddress {
 
     #[inline(always)]
     fn forget(sock: *mut c_void) {
-        let _: Result<(), i32> = FACTS.remove(&(sock as u64));
+        let _absent = FACTS.remove(sock as u64);
     }
 }

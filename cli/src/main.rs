@@ -1,0 +1,85 @@
+//! `weir`: the story of the process.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::{Builder, Runtime};
+use weir_cli::flows::{self, Filter, Format, GatewayAddress};
+use weir_runtime::stop;
+
+/// Watches what weir sees.
+#[derive(Parser)]
+#[command(name = "weir", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints the live stream of flows, until interrupted.
+    Flows {
+        /// A table for people, or one JSON object a line.
+        #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+        output: Output,
+        /// Only flows whose tag KEY has this VALUE; all of several must match.
+        #[arg(long = "filter", value_name = "KEY=VALUE")]
+        filters: Vec<Filter>,
+        /// Where the gateway listens.
+        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4319")]
+        gateway: GatewayAddress,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => run(&runtime, command).map_or_else(
+            |error| fail(&error),
+            |()| {
+                // A write that nobody reads must not keep the process.
+                runtime.shutdown_background();
+                ExitCode::SUCCESS
+            },
+        ),
+        Err(error) => fail(&anyhow::Error::new(error).context("cannot start the runtime")),
+    }
+}
+
+fn run(runtime: &Runtime, command: Command) -> anyhow::Result<()> {
+    let Command::Flows {
+        output,
+        filters,
+        gateway,
+    } = command;
+    let format = match output {
+        Output::Json => Format::Json,
+        Output::Table => Format::Table {
+            repeat_header: io::stdout().is_terminal(),
+        },
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            result = flows::watch(gateway, filters, format, io::stdout()) => Ok(result?),
+            _ = stop::requested() => Ok(()),
+        }
+    })
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // What lies between repeats itself, for connections at least.
+    let (text, cause) = (error.to_string(), error.root_cause().to_string());
+    let line = if text == cause { text } else { format!("{text}: {cause}") };
+    // Nothing is left to be done if even this cannot be written.
+    drop(writeln!(io::stderr(), "weir: {line}"));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,175 @@
+//! The configuration file of the gateway: every key and its default.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use weir_runtime::config::{ByteSize, ConfigError, Document, Section};
+
+use crate::otlp;
+
+/// Environment variables that override a key begin with this and an underscore.
+pub const ENV_PREFIX: &str = "WEIR_GATEWAY";
+
+/// Everything that can be configured.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Flow intake and subscription.
+    pub flow: Flow,
+    /// The Prometheus output.
+    pub prometheus: Prometheus,
+    /// The OTLP output, if it is on.
+    pub otlp: Option<otlp::Config>,
+    /// The live stream.
+    pub subscription: Subscription,
+    /// How long a stop may take.
+    pub stop_deadline: Duration,
+}
+
+/// Flow intake and subscription.
+#[derive(Debug, Clone)]
+pub struct Flow {
+    /// Where agents and subscribers connect.
+    pub listen: SocketAddr,
+    /// Largest message taken from an agent, in bytes.
+    pub max_message: usize,
+    /// How many agent runs, and how many hosts, are remembered.
+    pub agents: usize,
+}
+
+/// The Prometheus output.
+#[derive(Debug, Clone)]
+pub struct Prometheus {
+    /// Where `/metrics` is served.
+    pub listen: SocketAddr,
+    /// Most label sets per metric.
+    pub series_budget: usize,
+    /// How long a label set lives without a Point.
+    pub idle_expiry: Duration,
+}
+
+/// The live stream.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// How many Points may wait for one subscriber.
+    pub queue: usize,
+    /// Most subscribers at one time.
+    pub limit: usize,
+}
+
+const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const FLOW_PORT: u16 = 4319;
+const PROMETHEUS_PORT: u16 = 9464;
+/// What gRPC libraries take by default.
+const MAX_MESSAGE: ByteSize = ByteSize(4 * 1024 * 1024);
+/// A large fleet with room for restarts; at about 200 bytes each.
+const AGENTS: usize = 4096;
+/// About 20 MiB of memory and 90 MiB of text when used up.
+const SERIES_BUDGET: usize = 20_000;
+/// What Prometheus itself takes for "gone".
+const IDLE_EXPIRY: Duration = Duration::from_secs(5 * 60);
+/// At about 2 KiB each.
+const OTLP_QUEUE: usize = 32_768;
+const OTLP_TIMEOUT: Duration = Duration::from_secs(10);
+const OTLP_GATHER: Duration = Duration::from_secs(1);
+const SUBSCRIPTION_QUEUE: usize = 16_384;
+const SUBSCRIPTION_LIMIT: usize = 32;
+/// Below the 30 s that Kubernetes grants.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+impl Config {
+    /// Read the file and the environment.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Document::load(file, ENV_PREFIX)?.read(Self::read)
+    }
+
+    /// Read every key from `root`.
+    pub fn read(root: &mut Section<'_>) -> Self {
+        Self {
+            flow: Flow::read(&mut root.section("flow")),
+            prometheus: Prometheus::read(&mut root.section("prometheus")),
+            otlp: read_otlp(&mut root.section("otlp")),
+            subscription: Subscription::read(&mut root.section("subscription")),
+            stop_deadline: positive(&mut root.section("stop"), "deadline", STOP_DEADLINE),
+        }
+    }
+}
+
+impl Flow {
+    fn read(section: &mut Section<'_>) -> Self {
+        let listen = section.or("listen", SocketAddr::from((LOCALHOST, FLOW_PORT)));
+        let ByteSize(max_message) = section.or("max_message", MAX_MESSAGE);
+        let max_message = usize::try_from(max_message).unwrap_or(usize::MAX);
+        if max_message == 0 {
+            section.mistake("max_message", "must be more than 0");
+        }
+        Self {
+            listen,
+            max_message,
+            agents: at_least_one(section, "agents", AGENTS),
+        }
+    }
+}
+
+impl Prometheus {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            listen: section.or("listen", SocketAddr::from((LOCALHOST, PROMETHEUS_PORT))),
+            series_budget: at_least_one(section, "series_budget", SERIES_BUDGET),
+            idle_expiry: positive(section, "idle_expiry", IDLE_EXPIRY),
+        }
+    }
+}
+
+impl Subscription {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            queue: at_least_one(section, "queue", SUBSCRIPTION_QUEUE),
+            limit: at_least_one(section, "limit", SUBSCRIPTION_LIMIT),
+        }
+    }
+}
+
+/// Without an endpoint the output is off.
+fn read_otlp(section: &mut Section<'_>) -> Option<otlp::Config> {
+    let url: Option<String> = section.optional("endpoint");
+    let queue = at_least_one(section, "queue", OTLP_QUEUE);
+    let timeout = positive(section, "timeout", OTLP_TIMEOUT);
+    let gather = section.or("gather", OTLP_GATHER);
+    match otlp::endpoint(&url?) {
+        Ok(endpoint) => Some(otlp::Config {
+            endpoint,
+            queue,
+            timeout,
+            gather,
+        }),
+        Err(error) => {
+            section.mistake("endpoint", error.to_string());
+            None
+        }
+    }
+}
+
+fn at_least_one(section: &mut Section<'_>, key: &'static str, default: usize) -> usize {
+    let number = section.or(key, default);
+    if number == 0 {
+        section.mistake(key, "must be at least 1");
+    }
+    number
+}
+
+fn positive(section: &mut Section<'_>, key: &'static str, default: Duration) -> Duration {
+    let time = section.or(key, default);
+    if time.is_zero() {
+        section.mistake(key, "must be longer than 0s");
+    }
+    time
+}
+
+#[cfg(test)]
+mod tests;

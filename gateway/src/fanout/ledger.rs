@@ -1,0 +1,97 @@
+//! What came to an output and what became of it: offered = delivered + dropped +
+//! what is still under way.
+
+use metrics::{Counter, Gauge};
+
+use crate::self_metrics::{
+    POINTS_DELIVERED, POINTS_DROPPED, POINTS_OFFERED, POINTS_QUEUED, SelfMetrics,
+};
+
+/// Why an output dropped Points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The export profile has no metric for them.
+    NotInProfile,
+    /// The queue was full.
+    QueueFull,
+    /// The other side refused them for good.
+    Refused,
+    /// The subscriber left before it got them.
+    SubscriberGone,
+    /// The gateway stopped before they could be delivered.
+    Stopped,
+}
+
+impl Cause {
+    const ALL: [Self; 5] = [
+        Self::NotInProfile,
+        Self::QueueFull,
+        Self::Refused,
+        Self::SubscriberGone,
+        Self::Stopped,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::NotInProfile => "not_in_profile",
+            Self::QueueFull => "queue_full",
+            Self::Refused => "refused",
+            Self::SubscriberGone => "subscriber_gone",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Counts the Points of one output.
+#[derive(Debug)]
+pub struct Ledger {
+    output: &'static str,
+    offered: Counter,
+    delivered: Counter,
+    dropped: [Counter; Cause::ALL.len()],
+    queued: Gauge,
+}
+
+impl Ledger {
+    /// The ledger of `output`.
+    pub fn new(metrics: &SelfMetrics, output: &'static str) -> Self {
+        Self {
+            output,
+            offered: metrics.counter(&POINTS_OFFERED, &[output]),
+            delivered: metrics.counter(&POINTS_DELIVERED, &[output]),
+            dropped: Cause::ALL
+                .map(|cause| metrics.counter(&POINTS_DROPPED, &[output, cause.label()])),
+            queued: metrics.gauge(&POINTS_QUEUED, &[output]),
+        }
+    }
+
+    /// The name of the output.
+    pub fn output(&self) -> &'static str {
+        self.output
+    }
+
+    /// The fan-out had `points` for this output.
+    pub fn offered(&self, points: usize) {
+        self.offered.increment(points as u64);
+    }
+
+    /// The output has passed on `points`.
+    pub fn delivered(&self, points: usize) {
+        self.delivered.increment(points as u64);
+    }
+
+    /// The output dropped `points`.
+    pub fn dropped(&self, cause: Cause, points: usize) {
+        self.dropped[cause as usize].increment(points as u64);
+    }
+
+    pub(super) fn queued(&self, points: usize) {
+        self.queued
+            .increment(u32::try_from(points).unwrap_or(u32::MAX));
+    }
+
+    pub(super) fn unqueued(&self, points: usize) {
+        self.queued
+            .decrement(u32::try_from(points).unwrap_or(u32::MAX));
+    }
+}

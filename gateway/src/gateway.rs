@@ -1,0 +1,217 @@
+//! Wiring: from a configuration to a running gateway, and its stop.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{
+    Server,
+    server::{Router, TcpIncoming},
+};
+use tracing::{error, info, warn};
+use weir_runtime::{
+    listen::{self, ListenError},
+    stop::Deadline,
+};
+
+use crate::{
+    agents::Agents,
+    config::Config,
+    fanout::{Fanout, Output},
+    intake::Intake,
+    otlp::OtlpOutput,
+    profile::SEMCONV,
+    prometheus::{self, Exposition, FlowSeries},
+    self_metrics::SelfMetrics,
+    subscription::Subscribers,
+};
+
+/// A peer that does not answer within both is gone: half-open connections end.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(20);
+const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+/// An agent has one stream and a subscriber few.
+const STREAMS_PER_CONNECTION: u32 = 64;
+
+/// The gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener could not be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// An open listener does not say where it listens.
+    #[error("cannot tell where {key} listens")]
+    Address {
+        /// The configuration key of the listener.
+        key: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// The gateway before it runs.
+#[derive(Debug)]
+pub struct Gateway;
+
+/// A gateway that runs until [`Self::stop`].
+pub struct RunningGateway {
+    /// Where agents and subscribers connect.
+    pub flow: SocketAddr,
+    /// Where `/metrics` is served.
+    pub prometheus: SocketAddr,
+    stop_deadline: Duration,
+    stop_intake: CancellationToken,
+    stop_rest: CancellationToken,
+    intake: Arc<Intake>,
+    fanout: Arc<Fanout>,
+    tasks: Tasks,
+}
+
+struct Tasks {
+    flow: JoinHandle<()>,
+    metrics: JoinHandle<()>,
+    sweep: JoinHandle<()>,
+    otlp: Option<JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// Open every listener, then start everything behind them.
+    ///
+    /// # Errors
+    /// A listener cannot be opened; then nothing was started.
+    pub async fn start(config: Config) -> Result<RunningGateway, StartError> {
+        let (flow_listener, flow) = open("flow.listen", config.flow.listen).await?;
+        let (metrics_listener, prometheus) =
+            open("prometheus.listen", config.prometheus.listen).await?;
+
+        let metrics = Arc::new(SelfMetrics::new());
+        let agents = Arc::new(Agents::new(config.flow.agents));
+        let idle_expiry = config.prometheus.idle_expiry;
+        let series = Arc::new(FlowSeries::new(
+            &SEMCONV,
+            config.prometheus.series_budget,
+            idle_expiry,
+            &metrics,
+        ));
+        let subscribers = Subscribers::new(
+            config.subscription.queue,
+            config.subscription.limit,
+            &metrics,
+        );
+        let mut outputs: Vec<Arc<dyn Output>> = vec![
+            Arc::<FlowSeries>::clone(&series),
+            Arc::<Subscribers>::clone(&subscribers),
+        ];
+        let endpoint = config
+            .otlp
+            .as_ref()
+            .map(|otlp| otlp.endpoint.uri().to_string());
+        let otlp = config.otlp.map(|otlp| {
+            let (output, exporter) = OtlpOutput::new(otlp, &SEMCONV, &metrics);
+            outputs.push(output);
+            tokio::spawn(exporter.run())
+        });
+        let fanout = Arc::new(Fanout::new(outputs));
+        let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+        let intake = Intake::new(
+            config.flow.agents,
+            Arc::clone(&agents),
+            Arc::clone(&fanout),
+            &metrics,
+            stop_intake.clone(),
+        );
+        let services = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_AFTER))
+            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+            .max_concurrent_streams(STREAMS_PER_CONNECTION)
+            .add_service(intake.service(config.flow.max_message))
+            .add_service(subscribers.service());
+        let exposition = Exposition::new(Arc::clone(&series), agents, metrics);
+        let tasks = Tasks {
+            flow: tokio::spawn(serve(services, flow_listener, stop_intake.clone())),
+            metrics: tokio::spawn(prometheus::serve(
+                metrics_listener,
+                exposition,
+                stop_rest.clone(),
+            )),
+            sweep: tokio::spawn(prometheus::sweep(series, idle_expiry, stop_rest.clone())),
+            otlp,
+        };
+        info!(%flow, %prometheus, otlp = endpoint, "gateway listens");
+        Ok(RunningGateway {
+            flow,
+            prometheus,
+            stop_deadline: config.stop_deadline,
+            stop_intake,
+            stop_rest,
+            intake,
+            fanout,
+            tasks,
+        })
+    }
+}
+
+impl RunningGateway {
+    /// Stop in the order the data flows: no more input, then drain every output, then
+    /// end; what is left after the deadline is cut off. Whether nothing was cut off.
+    pub async fn stop(self) -> bool {
+        let deadline = Deadline::after(self.stop_deadline);
+        self.stop_intake.cancel();
+        let intake = self.intake;
+        let ended = tokio::spawn(async move { intake.ended().await });
+        let intake_ended = deadline.finish("intake", ended).await;
+        self.fanout.close();
+        self.stop_rest.cancel();
+        let Tasks {
+            flow,
+            metrics,
+            sweep,
+            otlp,
+        } = self.tasks;
+        let export = async {
+            match otlp {
+                Some(task) => deadline.finish("OTLP export", task).await,
+                None => true,
+            }
+        };
+        let (export, flow, metrics, sweep) = tokio::join!(
+            export,
+            deadline.finish("flow server", flow),
+            deadline.finish("metrics server", metrics),
+            deadline.finish("series expiry", sweep),
+        );
+        let complete = intake_ended && export && flow && metrics && sweep;
+        info!(complete, "gateway stopped");
+        complete
+    }
+}
+
+async fn open(
+    key: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listener = listen::bind(key, address).await?;
+    let bound = listener
+        .local_addr()
+        .map_err(|source| StartError::Address { key, source })?;
+    if !bound.ip().is_loopback() {
+        warn!(
+            key,
+            address = %bound,
+            "listens beyond this machine without TLS or a token; anyone who can reach it can use it"
+        );
+    }
+    Ok((listener, bound))
+}
+
+async fn serve(services: Router, listener: TcpListener, stop: CancellationToken) {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let served = services
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        error!(
+            error = &error as &dyn std::error::Error,
+            "serving flows failed"
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! Flow events to send.
+
+use weir_proto::flow::v1::{
+    Direction, DirectionSource, FlowEvent, Netflow, Transport, flow_event::Data,
+};
+
+/// When the first period ends, in nanoseconds since the epoch.
+pub(crate) const PERIOD_END: u64 = 1_700_000_010_000_000_000;
+
+/// An outgoing flow of curl to port `dst_port`, 100 bytes in and 10 bytes out.
+pub(crate) fn flow(dst_port: u32) -> FlowEvent {
+    FlowEvent {
+        time_unix_nano: PERIOD_END,
+        period_nano: 10_000_000_000,
+        src_ip: vec![10, 0, 0, 1],
+        dst_ip: vec![10, 0, 0, 2],
+        src_port: None,
+        dst_port: Some(dst_port),
+        transport: Transport::Tcp.into(),
+        direction: Direction::Outgoing.into(),
+        direction_source: DirectionSource::Connect.into(),
+        pid: 100,
+        process_name: "curl".to_owned(),
+        container_id: String::new(),
+        netns: 4_026_531_840,
+        data: Some(Data::Netflow(Netflow {
+            bytes_read: 100,
+            bytes_written: 10,
+            packets_read: 2,
+            packets_written: 1,
+            tcp_established: 1,
+            connections: 1,
+            ..Netflow::default()
+        })),
+    }
+}
+
+/// The event after `change`.
+pub(crate) fn with(mut event: FlowEvent, change: impl FnOnce(&mut FlowEvent)) -> FlowEvent {
+    change(&mut event);
+    event
+}
+
+/// The event after `change` to its numbers.
+pub(crate) fn netflow(event: FlowEvent, change: impl FnOnce(&mut Netflow)) -> FlowEvent {
+    with(event, |event| match &mut event.data {
+        Some(Data::Netflow(netflow)) => change(netflow),
+        None => panic!("an event without data"),
+    })
+}
+
+/// The numbers of the event.
+pub(crate) fn netflow_of(event: &FlowEvent) -> &Netflow {
+    match &event.data {
+        Some(Data::Netflow(netflow)) => netflow,
+        None => panic!("an event without data"),
+    }
+}

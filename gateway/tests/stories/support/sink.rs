@@ -1,0 +1,210 @@
+//! An OTLP endpoint that remembers what it got and answers as told.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::{
+        ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+        metrics_service_server::{MetricsService, MetricsServiceServer},
+    },
+    common::v1::{KeyValue, any_value},
+    metrics::v1::{
+        AggregationTemporality, NumberDataPoint, ResourceMetrics, metric::Data,
+        number_data_point::Value,
+    },
+};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    time::sleep,
+};
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
+
+/// A running endpoint. Goes away, connections included, when dropped.
+pub(crate) struct Sink {
+    pub(crate) address: SocketAddr,
+    state: Arc<State>,
+    /// Its own, so that going away takes the open connections along.
+    runtime: Option<Runtime>,
+}
+
+#[derive(Default)]
+struct State {
+    received: Mutex<Vec<ResourceMetrics>>,
+    answers: Mutex<VecDeque<Answer>>,
+}
+
+/// How to answer one request.
+pub(crate) enum Answer {
+    Fail(Status),
+    Reject(i64),
+    Hang,
+}
+
+/// One data point with what surrounds it, attributes as text.
+#[derive(Debug, Clone)]
+pub(crate) struct DataPoint {
+    pub(crate) metric: String,
+    pub(crate) unit: String,
+    pub(crate) resource: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) start: u64,
+    pub(crate) time: u64,
+    pub(crate) value: f64,
+    pub(crate) delta: bool,
+}
+
+impl Sink {
+    pub(crate) async fn start() -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let state = Arc::new(State::default());
+        let service = MetricsServiceServer::new(Service(Arc::clone(&state)));
+        let listening = runtime.spawn(async move {
+            let listener = TcpListener::bind(address).await.expect("a free port");
+            let address = listener.local_addr().expect("a bound socket");
+            let incoming = TcpIncoming::from(listener);
+            tokio::spawn(
+                Server::builder()
+                    .add_service(service)
+                    .serve_with_incoming(incoming),
+            );
+            address
+        });
+        Self {
+            address: listening.await.expect("a server"),
+            state,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Answer the next request like this, after those told before.
+    pub(crate) fn then(&self, answer: Answer) {
+        self.state.answers.lock().expect("a lock").push_back(answer);
+    }
+
+    /// Everything received so far.
+    pub(crate) fn data_points(&self) -> Vec<DataPoint> {
+        let received = self.state.received.lock().expect("a lock");
+        received.iter().flat_map(data_points).collect()
+    }
+
+    /// The sum of `metric` over the data points that have these attributes.
+    pub(crate) fn sum(&self, metric: &str, attributes: &[(&str, &str)]) -> f64 {
+        let wanted = |point: &DataPoint| {
+            attributes
+                .iter()
+                .all(|(k, v)| point.attributes.get(*k).is_some_and(|own| own == v))
+        };
+        self.data_points()
+            .iter()
+            .filter(|point| point.metric == metric && wanted(point))
+            .map(|point| point.value)
+            .sum()
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct Service(Arc<State>);
+
+#[tonic::async_trait]
+impl MetricsService for Service {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let answer = self.0.answers.lock().expect("a lock").pop_front();
+        let partial_success = match answer {
+            Some(Answer::Fail(status)) => return Err(status),
+            Some(Answer::Hang) => {
+                sleep(Duration::from_secs(3600)).await;
+                None
+            }
+            Some(Answer::Reject(rejected_data_points)) => Some(ExportMetricsPartialSuccess {
+                rejected_data_points,
+                error_message: "on purpose".to_owned(),
+            }),
+            None => None,
+        };
+        let mut received = self.0.received.lock().expect("a lock");
+        received.extend(request.into_inner().resource_metrics);
+        Ok(Response::new(ExportMetricsServiceResponse {
+            partial_success,
+        }))
+    }
+}
+
+fn data_points(resource: &ResourceMetrics) -> Vec<DataPoint> {
+    let resource_attributes = resource.resource.as_ref().map(|r| text(&r.attributes));
+    let metrics = resource.scope_metrics.iter().flat_map(|scope| {
+        assert_eq!(scope.scope.as_ref().expect("a scope").name, "weir");
+        &scope.metrics
+    });
+    metrics
+        .flat_map(|metric| {
+            let (points, delta): (&[NumberDataPoint], bool) = match &metric.data {
+                Some(Data::Sum(sum)) => {
+                    assert!(sum.is_monotonic);
+                    assert_eq!(sum.aggregation_temporality(), AggregationTemporality::Delta);
+                    (&sum.data_points, true)
+                }
+                Some(Data::Gauge(gauge)) => (&gauge.data_points, false),
+                other => panic!("unexpected data {other:?}"),
+            };
+            points.iter().map(move |point| (metric, point, delta))
+        })
+        .map(|(metric, point, delta)| DataPoint {
+            metric: metric.name.clone(),
+            unit: metric.unit.clone(),
+            resource: resource_attributes.clone().unwrap_or_default(),
+            attributes: text(&point.attributes),
+            start: point.start_time_unix_nano,
+            time: point.time_unix_nano,
+            #[expect(clippy::cast_precision_loss, reason = "test numbers are small")]
+            value: match point.value {
+                Some(Value::AsInt(value)) => value as f64,
+                Some(Value::AsDouble(value)) => value,
+                None => panic!("a data point without a value"),
+            },
+            delta,
+        })
+        .collect()
+}
+
+fn text(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+    let value = |attribute: &KeyValue| match attribute
+        .value
+        .as_ref()
+        .and_then(|value| value.value.as_ref())
+    {
+        Some(any_value::Value::StringValue(value)) => value.clone(),
+        Some(any_value::Value::IntValue(value)) => format!("int {value}"),
+        other => panic!("unexpected value {other:?}"),
+    };
+    attributes
+        .iter()
+        .map(|attribute| (attribute.key.clone(), value(attribute)))
+        .collect()
+}
