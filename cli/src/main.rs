@@ -78,7 +78,11 @@ fn run(runtime: &Runtime, command: Command) -> anyhow::Result<()> {
 fn fail(error: &anyhow::Error) -> ExitCode {
     // What lies between repeats itself, for connections at least.
     let (text, cause) = (error.to_string(), error.root_cause().to_string());
-    let line = if text == cause { text } else { format!("{text}: {cause}") };
+    let line = if text == cause {
+        text
+    } else {
+        format!("{text}: {cause}")
+    };
     // Nothing is left to be done if even this cannot be written.
     drop(writeln!(io::stderr(), "weir: {line}"));
     ExitCode::FAILURE

@@ -70,7 +70,7 @@ const AGENTS: usize = 4096;
 const SERIES_BUDGET: usize = 20_000;
 /// What Prometheus itself takes for "gone".
 const IDLE_EXPIRY: Duration = Duration::from_secs(5 * 60);
-/// At about 2 KiB each.
+/// At about 2.5 KiB each.
 const OTLP_QUEUE: usize = 32_768;
 const OTLP_TIMEOUT: Duration = Duration::from_secs(10);
 const OTLP_GATHER: Duration = Duration::from_secs(1);

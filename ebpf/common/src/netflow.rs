@@ -85,8 +85,6 @@ const _: () = assert!(size_of::<Facts>() == 64);
 pub struct TcpRecord {
     /// What only we know of the socket.
     pub facts: Facts,
-    /// `CLOCK_MONOTONIC` of this record.
-    pub time_ns: u64,
     /// Payload bytes sent for the first time (`bytes_sent - bytes_retrans`).
     pub bytes_sent: u64,
     /// Payload bytes received in order, without the sequence number that a FIN takes.
@@ -122,7 +120,7 @@ pub struct TcpRecord {
     /// Always 0; keeps the size a multiple of 8.
     pub reserved: [u8; 6],
 }
-const _: () = assert!(size_of::<TcpRecord>() == 64 + 24 + 32 + 24 + 8 + 8);
+const _: () = assert!(size_of::<TcpRecord>() == 64 + 16 + 32 + 24 + 8 + 8);
 
 /// Key of the listener map on kernels without per-socket storage.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use tokio::sync::{
     Semaphore,
     mpsc::{self, error::TrySendError},
 };
+use tracing::warn;
 
 use super::{Cause, Ledger};
 
@@ -99,9 +100,15 @@ impl<T> Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.receiver.close();
+        let mut left = 0;
         while let Ok((_, points)) = self.receiver.try_recv() {
             self.taken(points);
             self.ledger.dropped(self.cause_left, points);
+            left += points;
+        }
+        if left > 0 && self.cause_left == Cause::Stopped {
+            let output = self.ledger.output();
+            warn!(output, points = left, "points were left in a queue");
         }
     }
 }

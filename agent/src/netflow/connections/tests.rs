@@ -29,7 +29,6 @@ fn client(kind: u8, bytes: u64) -> TcpRecord {
             adopted: 0,
             closed: 0,
         },
-        time_ns: 0,
         bytes_sent: bytes,
         bytes_received: bytes * 2,
         local: words([10, 0, 0, 1]),

@@ -1,6 +1,6 @@
 //! Reads of kernel structs: by direct loads where pointers are typed, else by checked reads.
 
-use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel};
+use aya_ebpf::helpers::bpf_probe_read_kernel;
 use weir_ebpf_common::{
     netflow::{Facts, TcpRecord},
     offsets::LIMIT,
@@ -83,8 +83,6 @@ pub(crate) fn fill<R: Read>(
     let flags: u64 = R::at(tcp, offset!(flags));
     let fin = (flags >> SOCK_DONE) & 1;
     record.facts = *facts;
-    // SAFETY: a helper without arguments.
-    record.time_ns = unsafe { bpf_ktime_get_ns() };
     record.bytes_sent = sent.wrapping_sub(retransmitted);
     record.bytes_received = received.saturating_sub(fin);
     record.segments_in = R::at(tcp, offset!(segs_in));
