@@ -1,4 +1,4 @@
-//! Every name. `docs/src/metrics.md` explains them; a test keeps the two together.
+//! Every name. `docs/metrics.md` explains them; a test keeps the two together.
 
 use super::SelfMetric;
 use crate::profile::naming::Kind::{self, Counter, Gauge};

@@ -16,7 +16,7 @@ use crate::support::{Agent, flow, gateway, scrape};
 
 /// The rows of all tables of a page, cell by cell.
 fn rows(page: &str) -> Vec<Vec<String>> {
-    let file = format!("{}/../docs/src/{page}", env!("CARGO_MANIFEST_DIR"));
+    let file = format!("{}/../docs/{page}", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
     let cells = |line: &str| {
         let cells = line.trim_matches('|').split('|');

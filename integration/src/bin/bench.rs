@@ -16,7 +16,6 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser;
 use rustix::{
-    param::clock_ticks_per_second,
     process::{Resource, Rlimit, getrlimit, setrlimit},
     time::{ClockId, clock_gettime},
 };
@@ -136,20 +135,20 @@ fn measure(work: &Work) -> anyhow::Result<Cost> {
     })
 }
 
-/// CPU time that a process has taken so far, user and system.
+/// CPU time that the threads of a process have taken so far, as the scheduler counts it: the clock ticks of
+/// `stat` are too coarse for a process that is hardly ever awake.
 fn process_cpu(pid: u32) -> anyhow::Result<Duration> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in brackets may hold spaces; fields 14 and 15 are utime and stime.
-    let fields = text.rsplit_once(')').context("no name in stat")?.1;
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
-    Ok(Duration::from_secs_f64(
-        ticks as f64 / clock_ticks_per_second() as f64,
-    ))
+    let mut total = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let nanoseconds: u64 = text
+            .split_whitespace()
+            .next()
+            .context("schedstat is empty")?
+            .parse()?;
+        total += nanoseconds;
+    }
+    Ok(Duration::from_nanos(total))
 }
 
 /// `VmRSS` or `VmHWM` in MiB.

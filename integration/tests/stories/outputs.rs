@@ -136,6 +136,38 @@ fn the_metrics_page_is_clean_for_promtool() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn every_metric_on_the_page_is_in_the_reference() -> anyhow::Result<()> {
+    let gateway = Gateway::start("")?;
+    let _agent = Agent::start(gateway.flow, "")?;
+    let (port, _) = exchange()?;
+    let label = format!(r#"destination_port="{port}""#);
+    eventually("flows and the agent's counters on the page", || {
+        let metric = |name, labels: &[&str]| {
+            gateway
+                .metric(name, labels)
+                .map_err(|error| error.to_string())
+        };
+        let flows = metric("weir_network_flow_io_bytes_total", &[&label])?;
+        let read = metric("weir_agent_records_read_total", &[])?;
+        if flows > 0.0 && read > 0.0 {
+            Ok(())
+        } else {
+            Err(format!("{flows} {read}"))
+        }
+    })?;
+    let reference = include_str!("../../../docs/metrics.md");
+    let page = gateway.metrics()?;
+    let names = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let missing: Vec<_> = names
+        .filter(|name| !reference.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "docs/metrics.md lacks {missing:?}");
+    Ok(())
+}
+
 type Requests = Arc<Mutex<Vec<ExportMetricsServiceRequest>>>;
 
 /// An OTLP backend that keeps what it gets.
