@@ -44,6 +44,19 @@ fn write(ctx: *mut c_void, tcp: *const u8, facts: &Facts, kind: u8, at: u32) {
     };
 }
 
+/// The `tcp_sock` of a socket and its state; `None` if the socket is none, or only a TIME_WAIT or a request.
+#[inline(always)]
+fn tcp_and_state(sock: *mut c_void) -> Option<(*const u8, u32)> {
+    // SAFETY: the helper checks the socket's type, also that it is not null.
+    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }
+        .cast::<u8>()
+        .cast_const();
+    if tcp.is_null() {
+        return None;
+    }
+    Some((tcp, u32::from(Direct::at::<u8>(tcp, offset!(state)))))
+}
+
 /// Whether a socket in this state carries a connection that was established and has not ended.
 #[inline(always)]
 fn is_live(at: u32) -> bool {
@@ -65,14 +78,9 @@ pub(crate) fn live(ctx: *mut c_void) {
     if sock.is_null() || facts.is_null() {
         return;
     }
-    // SAFETY: the helper checks the socket's type.
-    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }
-        .cast::<u8>()
-        .cast_const();
-    if tcp.is_null() {
+    let Some((tcp, at)) = tcp_and_state(sock) else {
         return;
-    }
-    let at = u32::from(Direct::at::<u8>(tcp, offset!(state)));
+    };
     // SAFETY: checked for null; the kernel holds the facts while the program runs.
     let facts = unsafe { &*facts };
     if is_live(at) && facts.closed == 0 {
@@ -87,14 +95,9 @@ pub(crate) fn live_in_namespace(ctx: *mut c_void) {
     if sock.is_null() {
         return;
     }
-    // SAFETY: the helper checks the socket's type; TIME_WAIT and request sockets give null.
-    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }
-        .cast::<u8>()
-        .cast_const();
-    if tcp.is_null() {
+    let Some((tcp, at)) = tcp_and_state(sock) else {
         return;
-    }
-    let at = u32::from(Direct::at::<u8>(tcp, offset!(state)));
+    };
     if let Some(facts) = ByAddress::get(sock)
         && is_live(at)
         && facts.closed == 0
@@ -124,14 +127,9 @@ pub(crate) fn owners<S: Store>(ctx: *mut c_void) {
     if sock.is_null() {
         return;
     }
-    // SAFETY: the helper checks the socket's type.
-    let tcp = unsafe { bpf_skc_to_tcp_sock(sock) }
-        .cast::<u8>()
-        .cast_const();
-    if tcp.is_null() {
+    let Some((tcp, at)) = tcp_and_state(sock) else {
         return;
-    }
-    let at = u32::from(Direct::at::<u8>(tcp, offset!(state)));
+    };
     if !is_live(at) && at != state::LISTEN && at != state::SYN_SENT {
         return;
     }
