@@ -133,6 +133,18 @@ setup_test() {
     apt_command nft nftables 'nft: the tests lose packets on purpose'
 }
 
+# The SDKs themselves come from their own registries, when a story first needs them.
+setup_sdks() {
+    apt_command python3 python3 'python3: the Python SDK of OpenTelemetry'
+    python3 -c 'import ensurepip, venv' 2>/dev/null \
+        || apt_install 'venv: the Python SDK goes into an environment of its own' python3-venv
+    apt_command npm npm 'node and npm: the Node SDK of OpenTelemetry'
+    apt_command javac default-jdk-headless 'a JDK: the Java SDK of OpenTelemetry'
+    apt_command mvn maven 'maven: fetches the Java SDK'
+    # Debian 12 has a Go that is too old for the SDK.
+    has go || die 'go is missing: the stories drive the Go SDK of OpenTelemetry. Install Go 1.25 or later from https://go.dev/dl'
+}
+
 setup_lint() {
     cargo fmt --version >/dev/null 2>&1 || die 'rustfmt is missing: run `rustup component add rustfmt`'
     cargo clippy --version >/dev/null 2>&1 || die 'clippy is missing: run `rustup component add clippy`'
@@ -155,7 +167,10 @@ setup_ebpf_compiler
 setup_bpf_linker
 case ${1:-} in
     '') ;;
-    test) setup_test ;;
+    test)
+        setup_test
+        setup_sdks
+        ;;
     lint) setup_lint ;;
     *) die "unknown: \`$1\`; it can be \`test\` or \`lint\`" ;;
 esac

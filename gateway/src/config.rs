@@ -8,7 +8,7 @@ use std::{
 
 use weir_runtime::config::{ByteSize, ConfigError, Document, Section};
 
-use crate::otlp;
+use crate::{exporter, otlp};
 
 /// Environment variables that override a key begin with this and an underscore.
 pub const ENV_PREFIX: &str = "WEIR_GATEWAY";
@@ -20,8 +20,12 @@ pub struct Config {
     pub flow: Flow,
     /// The Prometheus output.
     pub prometheus: Prometheus,
-    /// The OTLP output, if it is on.
+    /// The OTLP output of flow metrics, if it is on.
     pub otlp: Option<otlp::Config>,
+    /// OTLP in, if it is on.
+    pub otlp_receiver: Option<weir_otel_receiver::Config>,
+    /// Where OTLP is forwarded to, by name.
+    pub otlp_exporters: Vec<(String, exporter::Config)>,
     /// The live stream.
     pub subscription: Subscription,
     /// How long a stop may take.
@@ -94,6 +98,8 @@ impl Config {
             flow: Flow::read(&mut root.section("flow")),
             prometheus: Prometheus::read(&mut root.section("prometheus")),
             otlp: read_otlp(&mut root.section("otlp")),
+            otlp_receiver: weir_otel_receiver::Config::read(&mut root.section("otlp_receiver")),
+            otlp_exporters: exporter::Config::read_all(root),
             subscription: Subscription::read(&mut root.section("subscription")),
             stop_deadline: positive(&mut root.section("stop"), "deadline", STOP_DEADLINE),
         }

@@ -1,5 +1,7 @@
 //! Wiring: from a configuration to a running gateway, and its stop.
 
+mod otlp;
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -8,21 +10,24 @@ use tonic::transport::{
     Server,
     server::{Router, TcpIncoming},
 };
-use tracing::{error, info, warn};
+use tracing::{error, field::display, info, warn};
 use weir_runtime::{
     listen::{self, ListenError},
     stop::Deadline,
 };
 
+use self::otlp::Otlp;
 use crate::{
     agents::Agents,
     config::Config,
+    exporter,
     fanout::{Fanout, Output},
     intake::Intake,
     otlp::OtlpOutput,
+    otlp_metrics::OtlpMetrics,
     profile::SEMCONV,
-    prometheus::{self, Exposition, FlowSeries},
-    self_metrics::SelfMetrics,
+    prometheus::{self, Exposition, FlowSeries, Sources},
+    self_metrics::{self, SelfMetrics},
     subscription::Subscribers,
 };
 
@@ -46,6 +51,12 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// OTLP cannot be received.
+    #[error(transparent)]
+    Receiver(#[from] weir_otel_receiver::StartError),
+    /// OTLP cannot be forwarded.
+    #[error(transparent)]
+    Exporter(#[from] exporter::StartError),
 }
 
 /// The gateway before it runs.
@@ -58,11 +69,16 @@ pub struct RunningGateway {
     pub flow: SocketAddr,
     /// Where `/metrics` is served.
     pub prometheus: SocketAddr,
+    /// Where OTLP is taken over gRPC, if it is.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// Where OTLP is taken over HTTP, if it is.
+    pub otlp_http: Option<SocketAddr>,
     stop_deadline: Duration,
     stop_intake: CancellationToken,
     stop_rest: CancellationToken,
     intake: Arc<Intake>,
     fanout: Arc<Fanout>,
+    otlp_in: Otlp,
     tasks: Tasks,
 }
 
@@ -70,6 +86,7 @@ struct Tasks {
     flow: JoinHandle<()>,
     metrics: JoinHandle<()>,
     sweep: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
     otlp: Option<JoinHandle<()>>,
 }
 
@@ -85,13 +102,11 @@ impl Gateway {
 
         let metrics = Arc::new(SelfMetrics::new());
         let agents = Arc::new(Agents::new(config.flow.agents));
-        let idle_expiry = config.prometheus.idle_expiry;
-        let series = Arc::new(FlowSeries::new(
-            &SEMCONV,
+        let (budget, idle_expiry) = (
             config.prometheus.series_budget,
-            idle_expiry,
-            &metrics,
-        ));
+            config.prometheus.idle_expiry,
+        );
+        let series = Arc::new(FlowSeries::new(&SEMCONV, budget, idle_expiry, &metrics));
         let subscribers = Subscribers::new(
             config.subscription.queue,
             config.subscription.limit,
@@ -119,13 +134,21 @@ impl Gateway {
             &metrics,
             stop_intake.clone(),
         );
-        let services = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE_AFTER))
-            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
-            .max_concurrent_streams(STREAMS_PER_CONNECTION)
-            .add_service(intake.service(config.flow.max_message))
-            .add_service(subscribers.service());
-        let exposition = Exposition::new(Arc::clone(&series), agents, metrics);
+        let services = services(&intake, config.flow.max_message, &subscribers);
+        let sources = Sources {
+            flows: series,
+            otlp: Arc::new(OtlpMetrics::new(&SEMCONV, budget, idle_expiry, &metrics)),
+        };
+        let otlp_in = Otlp::start(
+            config.otlp_receiver,
+            config.otlp_exporters,
+            Arc::clone(&sources.otlp),
+            &metrics,
+        )
+        .await?;
+        let (otlp_grpc, otlp_http) = otlp_in.addresses();
+        let upkeep = self_metrics::upkeep(Arc::clone(&metrics), stop_rest.clone());
+        let exposition = Exposition::new(sources.clone(), agents, metrics);
         let tasks = Tasks {
             flow: tokio::spawn(serve(services, flow_listener, stop_intake.clone())),
             metrics: tokio::spawn(prometheus::serve(
@@ -133,18 +156,23 @@ impl Gateway {
                 exposition,
                 stop_rest.clone(),
             )),
-            sweep: tokio::spawn(prometheus::sweep(series, idle_expiry, stop_rest.clone())),
+            sweep: tokio::spawn(prometheus::sweep(sources, idle_expiry, stop_rest.clone())),
+            upkeep: tokio::spawn(upkeep),
             otlp,
         };
-        info!(%flow, %prometheus, otlp = endpoint, "gateway listens");
+        let (grpc, http) = (otlp_grpc.map(display), otlp_http.map(display));
+        info!(%flow, %prometheus, otlp_grpc = grpc, otlp_http = http, otlp = endpoint, "gateway listens");
         Ok(RunningGateway {
             flow,
             prometheus,
+            otlp_grpc,
+            otlp_http,
             stop_deadline: config.stop_deadline,
             stop_intake,
             stop_rest,
             intake,
             fanout,
+            otlp_in,
             tasks,
         })
     }
@@ -158,13 +186,17 @@ impl RunningGateway {
         self.stop_intake.cancel();
         let intake = self.intake;
         let ended = tokio::spawn(async move { intake.ended().await });
-        let intake_ended = deadline.finish("intake", ended).await;
+        let (intake_ended, otlp_ended) = tokio::join!(
+            deadline.finish("intake", ended),
+            self.otlp_in.stop(&deadline)
+        );
         self.fanout.close();
         self.stop_rest.cancel();
         let Tasks {
             flow,
             metrics,
             sweep,
+            upkeep,
             otlp,
         } = self.tasks;
         let export = async {
@@ -173,16 +205,36 @@ impl RunningGateway {
                 None => true,
             }
         };
-        let (export, flow, metrics, sweep) = tokio::join!(
+        let (export, flow, metrics, sweep, upkeep) = tokio::join!(
             export,
             deadline.finish("flow server", flow),
             deadline.finish("metrics server", metrics),
             deadline.finish("series expiry", sweep),
+            deadline.finish("upkeep", upkeep),
         );
-        let complete = intake_ended && export && flow && metrics && sweep;
+        let all = [
+            intake_ended,
+            otlp_ended,
+            export,
+            flow,
+            metrics,
+            sweep,
+            upkeep,
+        ];
+        let complete = all.iter().all(|ended| *ended);
         info!(complete, "gateway stopped");
         complete
     }
+}
+
+/// What agents and subscribers call.
+fn services(intake: &Arc<Intake>, max_message: usize, subscribers: &Arc<Subscribers>) -> Router {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_AFTER))
+        .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .add_service(intake.service(max_message))
+        .add_service(subscribers.service())
 }
 
 async fn open(

@@ -7,10 +7,13 @@
 pub mod agents;
 mod aggregate;
 pub mod config;
+pub mod exporter;
 pub mod fanout;
 pub mod gateway;
 pub mod intake;
 pub mod otlp;
+pub mod otlp_intake;
+pub mod otlp_metrics;
 pub mod profile;
 pub mod prometheus;
 pub mod self_metrics;

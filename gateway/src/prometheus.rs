@@ -2,7 +2,10 @@
 
 mod series;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -25,16 +28,40 @@ use tracing::{error, info};
 pub use self::series::FlowSeries;
 use crate::{
     agents::Agents,
+    otlp_metrics::OtlpMetrics,
     self_metrics::{SCRAPE_BYTES, SCRAPES, SelfMetrics},
 };
 
 /// Version 0.0.4 is the text format that every Prometheus reads.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
+/// The series that the gateway holds for others.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// Of flows.
+    pub flows: Arc<FlowSeries>,
+    /// Of metrics that came over OTLP.
+    pub otlp: Arc<OtlpMetrics>,
+}
+
+impl Sources {
+    /// Part `index` of the text; `None` after the last one.
+    fn part(&self, index: usize) -> Option<String> {
+        self.flows
+            .render(index)
+            .or_else(|| self.otlp.part(index.checked_sub(self.flows.families())?))
+    }
+
+    /// Removes idle series; how many.
+    fn sweep(&self) -> usize {
+        self.flows.sweep() + self.otlp.sweep(Instant::now())
+    }
+}
+
 /// What `/metrics` is made of.
 #[derive(Debug)]
 pub struct Exposition {
-    series: Arc<FlowSeries>,
+    sources: Sources,
     agents: Arc<Agents>,
     metrics: Arc<SelfMetrics>,
     scrapes: Counter,
@@ -42,12 +69,12 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// An exposition of these three sources.
-    pub fn new(series: Arc<FlowSeries>, agents: Arc<Agents>, metrics: Arc<SelfMetrics>) -> Self {
+    /// An exposition of all that.
+    pub fn new(sources: Sources, agents: Arc<Agents>, metrics: Arc<SelfMetrics>) -> Self {
         Self {
             scrapes: metrics.counter(&SCRAPES, &[]),
             scrape_bytes: metrics.gauge(&SCRAPE_BYTES, &[]),
-            series,
+            sources,
             agents,
             metrics,
         }
@@ -61,7 +88,7 @@ impl Exposition {
                 self.agents.render(&mut text);
                 Some(text)
             }
-            Some(family) => self.series.render(family),
+            Some(index) => self.sources.part(index),
         }
     }
 }
@@ -110,7 +137,7 @@ async fn metrics(State(exposition): State<Arc<Exposition>>) -> Response {
 }
 
 /// Remove idle series from time to time until `stop` is cancelled.
-pub async fn sweep(series: Arc<FlowSeries>, idle_expiry: Duration, stop: CancellationToken) {
+pub async fn sweep(sources: Sources, idle_expiry: Duration, stop: CancellationToken) {
     // Often enough that a series outlives its time by a quarter at most.
     let mut ticks = interval((idle_expiry / 4).max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,8 +146,8 @@ pub async fn sweep(series: Arc<FlowSeries>, idle_expiry: Duration, stop: Cancell
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let series = Arc::clone(&series);
-        match spawn_blocking(move || series.sweep()).await {
+        let sources = sources.clone();
+        match spawn_blocking(move || sources.sweep()).await {
             Ok(0) => {}
             Ok(expired) => info!(expired, "idle label sets removed"),
             Err(error) => {

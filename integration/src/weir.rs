@@ -19,6 +19,15 @@ pub struct Gateway {
     folder: TempDir,
 }
 
+/// Where a gateway takes OTLP.
+#[derive(Clone, Copy, Debug)]
+pub struct Otlp {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// HTTP.
+    pub http: SocketAddr,
+}
+
 /// A running agent.
 #[derive(Debug)]
 pub struct Agent {
@@ -56,7 +65,10 @@ impl Gateway {
     /// If it does not start.
     pub fn start_at(flow: &str, more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("failed to make a folder")?;
-        let config = format!("flow:\n  listen: {flow}\nprometheus:\n  listen: 127.0.0.1:0\n{more}");
+        let free = "listen: 127.0.0.1:0\n";
+        let config = format!(
+            "flow:\n  listen: {flow}\nprometheus:\n  {free}otlp_receiver:\n  grpc:\n    {free}  http:\n    {free}{more}"
+        );
         let mut process = Running::start(
             "weir-gateway",
             &mut configured("weir-gateway", &folder, &config)?,
@@ -73,6 +85,21 @@ impl Gateway {
             prometheus,
             folder,
         })
+    }
+
+    /// Starts a gateway that also takes OTLP, on free ports, with `more` lines of configuration.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_otlp(more: &str) -> anyhow::Result<(Self, Otlp)> {
+        let mut gateway = Self::start(more)?;
+        let otlp = gateway.process.line(|line| {
+            Some(Otlp {
+                grpc: logged(line, "otlp_grpc")?.parse().ok()?,
+                http: logged(line, "otlp_http")?.parse().ok()?,
+            })
+        })?;
+        Ok((gateway, otlp))
     }
 
     /// The text of its metrics page.

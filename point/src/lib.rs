@@ -3,6 +3,7 @@
 //! Everything the gateway holds is a [`Point`]: where it came from shows only in its
 //! tags. This crate does no I/O and knows none of the other crates.
 
+pub mod otlp;
 mod table;
 mod value;
 

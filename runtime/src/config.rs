@@ -133,7 +133,7 @@ impl Document {
     /// Every key that `f` asks for, with its default, in the order asked.
     pub fn keys<T>(f: impl FnOnce(&mut Section<'_>) -> T) -> Vec<Key> {
         let root = Mapping::default();
-        let mut reader = Reader::new(Environment::default(), Vec::new());
+        let mut reader = Reader::listing();
         f(&mut Section::root(&root, &mut reader));
         reader.into_keys()
     }

@@ -24,9 +24,18 @@ impl Kind {
 /// characters become `_`, the unit is spelled out at the end unless the name has it,
 /// and counters end in `_total`.
 pub fn metric(name: &str, unit: &str, kind: Kind) -> String {
-    let mut words = words(name);
-    let unit = spell_unit(unit, kind);
     let counter = kind == Kind::Counter;
+    name_of(name, spell_unit(unit, kind == Kind::Gauge), counter)
+}
+
+/// The Prometheus name of the metric `name` that is neither a counter nor a gauge by nature:
+/// a histogram, a summary, a sum that goes up and down. It ends with its unit.
+pub fn plain(name: &str, unit: &str) -> String {
+    name_of(name, spell_unit(unit, false), false)
+}
+
+fn name_of(name: &str, unit: Vec<String>, counter: bool) -> String {
+    let mut words = words(name);
     if counter {
         words.retain(|word| word != "total");
     }
@@ -37,12 +46,43 @@ pub fn metric(name: &str, unit: &str, kind: Kind) -> String {
     if counter {
         words.push("total".to_owned());
     }
-    no_leading_digit(words.join("_"))
+    let mut whole = words.join("_");
+    if whole.is_empty() {
+        // No letter or digit that Prometheus takes.
+        whole.push('_');
+    }
+    no_leading_digit(whole)
 }
 
 /// The Prometheus label of the attribute `name`.
 pub fn label(name: &str) -> String {
-    no_leading_digit(words(name).join("_"))
+    let mut label = String::with_capacity(name.len() + 1);
+    push_label(name, &mut label);
+    label
+}
+
+/// Append the Prometheus label of the attribute `name`.
+pub fn push_label(name: &str, out: &mut String) {
+    let start = out.len();
+    let mut gap = false;
+    for byte in name.bytes() {
+        if !byte.is_ascii_alphanumeric() {
+            gap = true;
+            continue;
+        }
+        if out.len() == start {
+            if byte.is_ascii_digit() {
+                out.push('_');
+            }
+        } else if gap {
+            out.push('_');
+        }
+        gap = false;
+        out.push(char::from(byte));
+    }
+    if out.len() == start {
+        out.push('_');
+    }
 }
 
 fn words(name: &str) -> Vec<String> {
@@ -62,12 +102,12 @@ fn no_leading_digit(name: String) -> String {
 
 /// The words of a unit. Annotations in braces have no word; `1` is a ratio, but only
 /// of a gauge; what follows a `/` is a single one.
-fn spell_unit(unit: &str, kind: Kind) -> Vec<String> {
+fn spell_unit(unit: &str, gauge: bool) -> Vec<String> {
     let unit = without_annotations(unit);
     if unit == "1" {
-        return match kind {
-            Kind::Gauge => vec!["ratio".to_owned()],
-            Kind::Counter => Vec::new(),
+        return match gauge {
+            true => vec!["ratio".to_owned()],
+            false => Vec::new(),
         };
     }
     let (main, per) = match unit.split_once('/') {
@@ -198,5 +238,15 @@ mod tests {
         }
         assert_eq!(label("process.executable.name"), "process_executable_name");
         assert_eq!(label("0.weird"), "_0_weird");
+        assert_eq!(label("..a--b.."), "a_b");
+        assert_eq!(label("_private"), "private");
+        assert_eq!(label("größe"), "gr_e");
+        assert_eq!(label("温度"), "_");
+        assert_eq!(metric("温度", "", Kind::Gauge), "_");
+        assert_eq!(
+            plain("http.server.request.duration", "s"),
+            "http_server_request_duration_seconds"
+        );
+        assert_eq!(plain("queue.fill", "1"), "queue_fill");
     }
 }

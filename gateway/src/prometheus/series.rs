@@ -118,6 +118,11 @@ impl FlowSeries {
         }
     }
 
+    /// How many metrics there are.
+    pub fn families(&self) -> usize {
+        self.families.len()
+    }
+
     /// The metric `family` with all its series in the Prometheus text format; `None`
     /// past the last one.
     pub fn render(&self, family: usize) -> Option<String> {

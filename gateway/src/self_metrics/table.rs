@@ -1,7 +1,9 @@
 //! Every name. `docs/metrics.md` explains them; a test keeps the two together.
 
-use super::SelfMetric;
-use crate::profile::naming::Kind::{self, Counter, Gauge};
+use super::{
+    Kind::{self, Counter, Gauge, Histogram},
+    SelfMetric,
+};
 
 const fn metric(
     name: &'static str,
@@ -81,6 +83,63 @@ self_metrics! {
         "Data points in the export requests that were accepted.";
     OTLP_DATA_POINTS_REJECTED = "weir_gateway_otlp_data_points_rejected_total", Counter, [],
         "Data points that the endpoint rejected from a request it accepted.";
+
+    EXPORTER_ITEMS_OFFERED = "weir_gateway_exporter_items_offered_total", Counter, ["exporter", "signal"],
+        "Spans, data points and log records taken into a queue, with those found on disk at the start.";
+    EXPORTER_ITEMS_SENT = "weir_gateway_exporter_items_sent_total", Counter, ["exporter", "signal"],
+        "Items that the endpoint has taken.";
+    EXPORTER_ITEMS_DROPPED = "weir_gateway_exporter_items_dropped_total", Counter, ["exporter", "signal", "cause"],
+        "Items that were taken into the queue and not delivered.";
+    EXPORTER_ITEMS_QUEUED = "weir_gateway_exporter_items_queued", Gauge, ["exporter", "signal"],
+        "Items that wait or are under way.";
+    EXPORTER_ITEMS_REFUSED = "weir_gateway_exporter_items_refused_total", Counter, ["exporter", "signal", "cause"],
+        "Items that were not taken into the queue; whoever sent them was told.";
+    EXPORTER_BYTES_OFFERED = "weir_gateway_exporter_bytes_offered_total", Counter, ["exporter", "signal"],
+        "Size of the requests taken into a queue, with those found on disk at the start.";
+    EXPORTER_BYTES_SENT = "weir_gateway_exporter_bytes_sent_total", Counter, ["exporter", "signal"],
+        "Size of the requests that the endpoint has taken, before compression.";
+    EXPORTER_BYTES_DROPPED = "weir_gateway_exporter_bytes_dropped_total", Counter, ["exporter", "signal", "cause"],
+        "Size of the requests that were taken into the queue and not delivered.";
+    EXPORTER_BYTES_QUEUED = "weir_gateway_exporter_bytes_queued", Gauge, ["exporter", "signal"],
+        "Size of the requests that wait or are under way.";
+    EXPORTER_REQUESTS = "weir_gateway_exporter_requests_total", Counter, ["exporter", "signal", "result"],
+        "Attempts to send a request, by what became of them.";
+    EXPORTER_RETRIES = "weir_gateway_exporter_retries_total", Counter, ["exporter", "signal"],
+        "Attempts that sent a request again.";
+    EXPORTER_QUEUE_BYTES = "weir_gateway_exporter_queue_used_bytes", Gauge, ["exporter"],
+        "How much of the queue is used.";
+    EXPORTER_QUEUE_LIMIT = "weir_gateway_exporter_queue_limit_bytes", Gauge, ["exporter"],
+        "How much the queue may hold.";
+    EXPORTER_UNREADABLE = "weir_gateway_exporter_queue_unreadable_bytes_total", Counter, ["exporter"],
+        "Bytes of the queue on disk that could not be read.";
+
+    OTLP_SERIES_POINTS = "weir_gateway_otlp_series_points_total", Counter, ["result"],
+        "Metric data points that came over OTLP, by what became of them on the Prometheus page.";
+    OTLP_SERIES_DROPPED = "weir_gateway_otlp_series_points_dropped_total", Counter, ["cause"],
+        "Metric data points that came over OTLP and did not reach the Prometheus page.";
+    OTLP_SERIES = "weir_gateway_otlp_series", Gauge, [],
+        "Label sets held for metrics that came over OTLP.";
+    OTLP_SERIES_EXPIRED = "weir_gateway_otlp_series_expired_total", Counter, [],
+        "Label sets removed because no data point came for them.";
+    OTLP_HELP_CONFLICTS = "weir_gateway_otlp_series_help_conflicts_total", Counter, [],
+        "Metrics that came over OTLP with another description than the first of their name.";
+    OTLP_TARGETS_DROPPED = "weir_gateway_otlp_targets_dropped_total", Counter, [],
+        "Resources that came over OTLP and are not in target_info, which was full.";
+
+    RECEIVER_REQUESTS = "weir_gateway_otlp_receiver_requests_total", Counter, ["transport", "signal", "result", "status"],
+        "OTLP requests, by what became of them and what the client was told.";
+    RECEIVER_SECONDS = "weir_gateway_otlp_receiver_request_duration_seconds", Histogram, ["transport", "signal"],
+        "Time from the headers of an OTLP request to its answer.";
+    RECEIVER_WIRE_BYTES = "weir_gateway_otlp_receiver_wire_bytes_total", Counter, ["transport", "signal"],
+        "Size of the bodies of OTLP requests as they came, compressed or not.";
+    RECEIVER_BATCH_BYTES = "weir_gateway_otlp_receiver_batch_bytes_total", Counter, ["transport", "signal"],
+        "Size of the OTLP requests as protobuf, after decompression.";
+    RECEIVER_ITEMS = "weir_gateway_otlp_receiver_items_total", Counter, ["transport", "signal"],
+        "Spans, data points and log records that were accepted.";
+    RECEIVER_CONNECTIONS = "weir_gateway_otlp_receiver_connections_total", Counter, ["transport", "event"],
+        "What happened to connections of OTLP clients.";
+    OTLP_WITHOUT_OUTPUT = "weir_gateway_otlp_without_output_items_total", Counter, ["signal"],
+        "Spans and log records that were accepted and went nowhere, because no exporter is configured.";
 
     SUBSCRIBERS = "weir_gateway_subscribers", Gauge, [],
         "Subscriptions that are open.";

@@ -34,7 +34,12 @@ pub(crate) async fn gateway(configuration: &str) -> RunningGateway {
         "test.yaml",
         configuration,
         ENV_PREFIX,
-        [any("FLOW"), any("PROMETHEUS")],
+        [
+            any("FLOW"),
+            any("PROMETHEUS"),
+            any("OTLP_RECEIVER_GRPC"),
+            any("OTLP_RECEIVER_HTTP"),
+        ],
     )
     .and_then(|document| document.read(Config::read))
     .expect("a configuration");

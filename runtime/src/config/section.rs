@@ -24,6 +24,8 @@ pub struct Section<'a> {
 #[derive(Debug)]
 pub(super) struct Reader {
     environment: Environment,
+    /// Only the keys are of interest, as for the reference.
+    listing: bool,
     known: Vec<Known>,
     mistakes: Vec<Mistake>,
 }
@@ -54,6 +56,47 @@ impl<'a> Section<'a> {
 
     /// The section under `key`.
     pub fn section(&mut self, key: &'static str) -> Section<'_> {
+        self.inner(key)
+    }
+
+    /// The sections under `key`, where the writer chooses the names (lower-case letters,
+    /// digits, `-` and `_`); in the order of the file. An environment variable can
+    /// override a key of a section in the file, but not add a section. For
+    /// [`Document::keys`](super::Document::keys) there is one, called `<name>`.
+    pub fn sections<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&str, &mut Section<'_>) -> T,
+    ) -> Vec<(String, T)> {
+        let mut group = self.inner(key);
+        let mut names: Vec<String> = Vec::new();
+        if group.reader.listing {
+            names.push("<name>".to_owned());
+        }
+        for entry in group.map.into_iter().flat_map(Mapping::entries) {
+            let is_plain = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
+            let name = entry.key.as_str();
+            if !name.is_empty() && name.chars().all(is_plain) {
+                names.push(name.to_owned());
+            } else {
+                let path = join(&group.path, name);
+                group.reader.remember(&path, None, false);
+                let message = "a name is made of a-z, 0-9, `-` and `_`";
+                group
+                    .reader
+                    .mistake(Place::At(entry.at), path, message.to_owned());
+            }
+        }
+        names
+            .into_iter()
+            .map(|name| {
+                let value = read(&name, &mut group.inner(&name));
+                (name, value)
+            })
+            .collect()
+    }
+
+    fn inner(&mut self, key: &str) -> Section<'_> {
         let path = join(&self.path, key);
         self.reader.remember(&path, None, true);
         let node = self.map.and_then(|map| map.get(key)).map(|e| &e.node);
@@ -183,8 +226,17 @@ impl Reader {
     pub(super) fn new(environment: Environment, mistakes: Vec<Mistake>) -> Self {
         Self {
             environment,
+            listing: false,
             known: Vec::new(),
             mistakes,
+        }
+    }
+
+    /// One that is not given a configuration, but asked which keys there are.
+    pub(super) fn listing() -> Self {
+        Self {
+            listing: true,
+            ..Self::new(Environment::default(), Vec::new())
         }
     }
 

@@ -1,5 +1,7 @@
 //! Stories of people who write configurations, and of the mistakes they make.
 
+mod named;
+
 use std::{net::SocketAddr, time::Duration};
 
 use super::{ByteSize, ConfigError, Document, Key, Section};

@@ -1,0 +1,92 @@
+//! OTLP from the receiver: to every exporter, and metrics to the Prometheus page.
+
+mod meter;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use metrics::Counter;
+use weir_otel_receiver::{Consumer, Refused};
+use weir_point::otlp::{OtlpBatch, Signal};
+
+pub use self::meter::ReceiverMeter;
+use crate::{
+    exporter::Exporter,
+    otlp_metrics::OtlpMetrics,
+    self_metrics::{OTLP_WITHOUT_OUTPUT, SelfMetrics},
+};
+
+/// How soon a client should try again when every queue is full.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Takes what the receiver has checked.
+pub struct OtlpIntake {
+    exporters: Vec<Arc<Exporter>>,
+    series: Arc<OtlpMetrics>,
+    without_output: [Counter; 2],
+    stopping: AtomicBool,
+}
+
+impl OtlpIntake {
+    /// An intake for these outputs.
+    pub fn new(
+        exporters: Vec<Arc<Exporter>>,
+        series: Arc<OtlpMetrics>,
+        metrics: &SelfMetrics,
+    ) -> Self {
+        let unused = |signal: Signal| metrics.counter(&OTLP_WITHOUT_OUTPUT, &[signal.name()]);
+        Self {
+            exporters,
+            series,
+            without_output: [unused(Signal::Traces), unused(Signal::Logs)],
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes nothing from now on.
+    pub fn close(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether at least one exporter has taken it, or there is none.
+    ///
+    /// If one is full and another is not, the batch is taken: to refuse it would make the client send it
+    /// again, and the other would have it twice. The full one has counted what it did not take.
+    fn forward(&self, batch: &OtlpBatch) -> bool {
+        let taken = self
+            .exporters
+            .iter()
+            .filter(|exporter| exporter.offer(batch).is_ok())
+            .count();
+        taken > 0 || self.exporters.is_empty()
+    }
+}
+
+impl Consumer for OtlpIntake {
+    fn consume(&self, batch: OtlpBatch) -> Result<(), Refused> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(Refused::Stopping);
+        }
+        if batch.items() == 0 {
+            return Ok(());
+        }
+        if !self.forward(&batch) {
+            return Err(Refused::Full {
+                retry_after: RETRY_AFTER,
+            });
+        }
+        let [traces, logs] = &self.without_output;
+        match batch.signal() {
+            Signal::Metrics => self.series.take(&batch),
+            Signal::Traces if self.exporters.is_empty() => traces.increment(batch.items() as u64),
+            Signal::Logs if self.exporters.is_empty() => logs.increment(batch.items() as u64),
+            Signal::Traces | Signal::Logs => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! Metrics that came over OTLP, as Prometheus series.
+
+mod directory;
+mod family;
+mod histogram;
+mod labels;
+mod meters;
+mod number;
+mod series;
+mod summary;
+mod target;
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Duration, Instant},
+};
+
+use weir_point::otlp::{
+    OtlpBatch,
+    metrics::{Data, Metric, ResourceMetrics},
+};
+
+use self::{
+    directory::{Directory, Place, lock},
+    family::{Intake, Kind},
+    labels::Labels,
+    meters::{Cause, Meters, Tally},
+    series::Tick,
+    target::Targets,
+};
+use crate::{profile::Profile, self_metrics::SelfMetrics};
+
+/// Longer resources are left out of `target_info`.
+const LONGEST_TARGET: usize = 16 * 1024;
+/// Ticks in a second.
+const TICKS: u128 = 10;
+
+/// All series of metrics that came over OTLP. Data points are taken in by whoever brings them:
+/// nothing waits in a queue, and nothing can be lost on the way.
+#[derive(Debug)]
+pub struct OtlpMetrics {
+    directory: RwLock<Directory>,
+    targets: Mutex<Targets>,
+    budget: usize,
+    expiry: Tick,
+    started: Instant,
+    meters: Meters,
+}
+
+impl OtlpMetrics {
+    /// No series yet, and room for `budget` label sets per metric; a label set without a data
+    /// point for `idle_expiry` goes. The names of `profile` and of the gateway's own metrics are
+    /// not given to others.
+    pub fn new(
+        profile: &Profile,
+        budget: usize,
+        idle_expiry: Duration,
+        metrics: &SelfMetrics,
+    ) -> Self {
+        Self {
+            directory: RwLock::new(Directory::new(profile)),
+            targets: Mutex::default(),
+            budget: budget.max(1),
+            expiry: ticks(idle_expiry),
+            started: Instant::now(),
+            meters: Meters::new(metrics),
+        }
+    }
+
+    /// Take in all data points of `batch`; those that cannot be shown are counted.
+    pub fn take(&self, batch: &OtlpBatch) {
+        let now = self.tick(Instant::now());
+        let (mut labels, mut tally) = (Labels::default(), Tally::default());
+        let mut key = String::new();
+        for resource in batch.resource_metrics() {
+            labels.resource(&resource);
+            self.take_target(&resource, &mut labels, &mut tally, now);
+            for scope in resource.scopes() {
+                labels.scope(&scope);
+                for metric in scope.metrics() {
+                    let Some(kind) = Kind::of(&metric.data) else {
+                        continue;
+                    };
+                    match self.family(kind, &metric, &mut key) {
+                        Ok(family) => self.take_metric(
+                            &family,
+                            metric,
+                            &mut Intake {
+                                labels: &mut labels,
+                                tally: &mut tally,
+                                budget: self.budget,
+                                now,
+                            },
+                        ),
+                        Err(cause) => tally.dropped(cause, points(metric.data)),
+                    }
+                }
+            }
+        }
+        self.meters.add(&tally);
+    }
+
+    fn take_metric<'batch>(
+        &self,
+        family: &Place,
+        metric: Metric<'batch>,
+        intake: &mut Intake<'_, 'batch>,
+    ) {
+        let mut family = lock(family);
+        let before = family.len();
+        family.take(metric, intake);
+        let after = family.len();
+        drop(family);
+        if after != before {
+            self.meters.series.increment(after as f64 - before as f64);
+        }
+    }
+
+    /// Only a resource that can be told from others, and has more to say than that.
+    fn take_target<'batch>(
+        &self,
+        resource: &ResourceMetrics<'batch>,
+        labels: &mut Labels<'batch>,
+        tally: &mut Tally,
+        now: Tick,
+    ) {
+        if labels.identity().is_empty() {
+            return;
+        }
+        let target = labels.target(resource).to_owned();
+        if target.is_empty() {
+            return;
+        }
+        let fits = labels.identity().len() + target.len() <= LONGEST_TARGET;
+        let taken = fits
+            && self
+                .targets()
+                .take(labels.identity(), &target, now, self.budget);
+        tally.targets_dropped += u64::from(!taken);
+    }
+
+    /// The family of `metric`; `key` is scratch space.
+    fn family(&self, kind: Kind, metric: &Metric<'_>, key: &mut String) -> Result<Place, Cause> {
+        key.clear();
+        key.push_str(metric.unit);
+        // In no unit and in no name; were it in one, two names could only share a family.
+        key.push('\0');
+        key.push_str(metric.name);
+        let found = self.read().find(kind, key);
+        found.unwrap_or_else(|| self.write().open(kind, key, metric))
+    }
+
+    /// Part `index` of the text; `None` after the last one. A part can be empty.
+    pub fn part(&self, index: usize) -> Option<String> {
+        let mut out = String::new();
+        match index.checked_sub(1) {
+            None => self.targets().render(&mut out),
+            Some(index) => {
+                let place = self.read().at(index)?;
+                if let Some(family) = place {
+                    lock(&family).render(&mut out);
+                }
+            }
+        }
+        Some(out)
+    }
+
+    /// Append everything in the Prometheus text format.
+    pub fn render(&self, out: &mut String) {
+        let mut index = 0;
+        while let Some(part) = self.part(index) {
+            out.push_str(&part);
+            index += 1;
+        }
+    }
+
+    /// Remove what had no data point for too long before `now`; returns how many label sets.
+    pub fn sweep(&self, now: Instant) -> usize {
+        let now = self.tick(now);
+        self.targets().sweep(now, self.expiry);
+        let (mut expired, mut held) = (0, 0);
+        let families = self.read().all();
+        for family in &families {
+            let mut family = lock(family);
+            expired += family.sweep(now, self.expiry, self.budget);
+            held += family.len();
+        }
+        drop(families);
+        self.write().drop_empty();
+        self.meters.expired.increment(expired as u64);
+        self.meters.series.set(held as f64);
+        expired
+    }
+
+    fn tick(&self, now: Instant) -> Tick {
+        ticks(now.saturating_duration_since(self.started))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Directory> {
+        self.directory
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.directory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn targets(&self) -> MutexGuard<'_, Targets> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ticks(time: Duration) -> Tick {
+    Tick::try_from(time.as_millis() * TICKS / 1000).unwrap_or(Tick::MAX)
+}
+
+fn points(data: Data<'_>) -> usize {
+    match data {
+        Data::Empty => 0,
+        Data::Gauge(points) | Data::Sum { points, .. } => points.count(),
+        Data::Histogram { points, .. } => points.count(),
+        Data::ExponentialHistogram { points, .. } => points.count(),
+        Data::Summary(points) => points.count(),
+    }
+}

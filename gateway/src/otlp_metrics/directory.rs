@@ -1,0 +1,197 @@
+//! The metrics by name: who had a name first, and which names are not to be had.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::{HashMap, HashSet};
+use weir_point::otlp::metrics::Metric;
+
+use super::{
+    Cause,
+    family::{Family, Kind},
+    target,
+};
+use crate::{
+    profile::{Profile, naming},
+    self_metrics,
+};
+
+/// So that names made up by a client cannot fill the memory.
+const MOST_METRICS: usize = 10_000;
+/// How many ways to say a name are remembered.
+const MOST_LOOKUPS: usize = 2 * MOST_METRICS;
+const LONGEST_NAME: usize = 1024;
+/// What agents count begins with this.
+const OF_AGENTS: &str = "weir_agent_";
+
+/// A place for a family. A family keeps its place, so that who walks over the places while
+/// others come and go sees each family once.
+pub(super) type Place = Arc<Mutex<Family>>;
+
+/// All families.
+#[derive(Debug)]
+pub(super) struct Directory {
+    places: Vec<Option<Place>>,
+    free: Vec<usize>,
+    /// Every name of a sample or family, and whose it is.
+    names: HashMap<String, Owner>,
+    /// What a metric was found to be, by kind, unit and name.
+    lookups: HashMap<(Kind, Box<str>), Result<usize, Cause>>,
+    reserved: HashSet<String>,
+}
+
+/// Who has a name.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    place: usize,
+    /// The word of the `# TYPE` line; `None` if the name is that of a part.
+    word: Option<&'static str>,
+}
+
+impl Directory {
+    /// No families yet; those of `profile` and the gateway's own have their names.
+    pub(super) fn new(profile: &Profile) -> Self {
+        let own = self_metrics::ALL.iter().map(|own| own.name.to_owned());
+        let groups = profile.data_sets.iter().flat_map(|set| set.groups);
+        let flows = groups.flat_map(|group| {
+            let counters = group
+                .counters
+                .iter()
+                .map(|counter| naming::metric(counter.name, counter.unit, naming::Kind::Counter));
+            let gauges = group
+                .gauges
+                .iter()
+                .map(|gauge| naming::metric(gauge.name, gauge.unit, naming::Kind::Gauge));
+            counters.chain(gauges)
+        });
+        let reserved = own.chain(flows).chain([target::NAME.to_owned()]);
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            names: HashMap::new(),
+            lookups: HashMap::new(),
+            reserved: reserved.collect(),
+        }
+    }
+
+    /// What is known of `metric`, whose unit and name are `key`; `None` if it never came.
+    pub(super) fn find(&self, kind: Kind, key: &str) -> Option<Result<Place, Cause>> {
+        let found = self.lookups.get(&Wanted(kind, key))?;
+        Some(match found {
+            Ok(place) => self.places[*place].clone().ok_or(Cause::NameTaken),
+            Err(cause) => Err(*cause),
+        })
+    }
+
+    /// The family of `metric`, new if need be.
+    pub(super) fn open(
+        &mut self,
+        kind: Kind,
+        key: &str,
+        metric: &Metric<'_>,
+    ) -> Result<Place, Cause> {
+        if key.len() > LONGEST_NAME {
+            return Err(Cause::TooLarge);
+        }
+        let found = self.place(kind, metric);
+        // Room may be free again soon.
+        if found != Err(Cause::MetricsLimit) {
+            if self.lookups.len() >= MOST_LOOKUPS {
+                self.lookups.clear();
+            }
+            self.lookups.insert((kind, key.into()), found);
+        }
+        self.places[found?].clone().ok_or(Cause::NameTaken)
+    }
+
+    fn place(&mut self, kind: Kind, metric: &Metric<'_>) -> Result<usize, Cause> {
+        let name = kind.name(metric.name, metric.unit);
+        if let Some(owner) = self.names.get(&name) {
+            return match owner.word {
+                Some(word) if word == kind.word() => Ok(owner.place),
+                Some(_) => Err(Cause::Kind),
+                None => Err(Cause::NameTaken),
+            };
+        }
+        let names = kind.suffixes().iter();
+        let names: Vec<(String, Option<&'static str>)> = names
+            .map(|suffix| {
+                (
+                    format!("{name}{suffix}"),
+                    suffix.is_empty().then(|| kind.word()),
+                )
+            })
+            .collect();
+        let is_taken = |(name, _): &(String, Option<&str>)| {
+            self.reserved.contains(name)
+                || self.names.contains_key(name)
+                || name.starts_with(OF_AGENTS)
+        };
+        if names.iter().any(is_taken) {
+            return Err(Cause::NameTaken);
+        }
+        if self.places.len() - self.free.len() >= MOST_METRICS {
+            return Err(Cause::MetricsLimit);
+        }
+        let family = Arc::new(Mutex::new(Family::new(name, metric.name, kind)));
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place] = Some(family);
+                place
+            }
+            None => {
+                self.places.push(Some(family));
+                self.places.len() - 1
+            }
+        };
+        let owners = names.into_iter();
+        self.names
+            .extend(owners.map(|(name, word)| (name, Owner { place, word })));
+        Ok(place)
+    }
+
+    /// The place `index`: `None` past the last one, `Some(None)` where no family is.
+    pub(super) fn at(&self, index: usize) -> Option<Option<Place>> {
+        self.places.get(index).cloned()
+    }
+
+    /// Every family.
+    pub(super) fn all(&self) -> Vec<Place> {
+        self.places.iter().flatten().cloned().collect()
+    }
+
+    /// Give away the names of families without series.
+    pub(super) fn drop_empty(&mut self) {
+        let mut dropped = false;
+        for (index, place) in self.places.iter_mut().enumerate() {
+            // Nobody can come for it while this borrow lasts; who already has it may add to it.
+            let unused = place
+                .as_ref()
+                .is_some_and(|family| Arc::strong_count(family) == 1 && lock(family).is_empty());
+            if unused {
+                *place = None;
+                self.free.push(index);
+                dropped = true;
+            }
+        }
+        if dropped {
+            let places = &self.places;
+            self.names.retain(|_, owner| places[owner.place].is_some());
+            self.lookups.clear();
+        }
+    }
+}
+
+/// A family, also after a panic while somebody else had it: its numbers are whole.
+pub(super) fn lock(family: &Mutex<Family>) -> MutexGuard<'_, Family> {
+    family.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A key of `lookups` that is not copied for a look.
+#[derive(Hash)]
+struct Wanted<'a>(Kind, &'a str);
+
+impl hashbrown::Equivalent<(Kind, Box<str>)> for Wanted<'_> {
+    fn equivalent(&self, (kind, key): &(Kind, Box<str>)) -> bool {
+        self.0 == *kind && self.1 == &**key
+    }
+}

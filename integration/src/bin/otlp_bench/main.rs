@@ -1,0 +1,133 @@
+//! What OTLP costs in the gateway, against rotel in the same run.
+//!
+//! The server has core 1 to itself; sender and sink share core 0. CPU seconds of the server for each million
+//! items are what compares: rates are bound by the core of the sender and the sink.
+
+#![expect(clippy::print_stdout, reason = "the figures are its result")]
+
+mod load;
+mod peers;
+mod sink;
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use self::peers::{Kind, Server, Target};
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// Alternating runs of each server.
+    #[arg(long, default_value_t = 4)]
+    rounds: usize,
+    /// Requests of 1000 items in each run.
+    #[arg(long, default_value_t = 600)]
+    requests: usize,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Takes OTLP over gRPC and counts requests.
+    Sink {
+        /// Where to listen.
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// Sends the same request again and again over four connections, two on each at a time.
+    Send {
+        /// Where to.
+        #[arg(long)]
+        to: SocketAddr,
+        /// What.
+        #[arg(long)]
+        signal: Signal,
+        /// How often.
+        #[arg(long)]
+        requests: usize,
+    },
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Signal {
+    /// 1000 spans, 460 bytes each.
+    Traces,
+    /// 1000 gauge points, 180 bytes each.
+    Metrics,
+}
+
+/// Items in one request.
+pub(crate) const ITEMS: usize = 1000;
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    match arguments.role {
+        Some(Role::Sink { listen }) => runtime.block_on(sink::serve(listen)),
+        Some(Role::Send {
+            to,
+            signal,
+            requests,
+        }) => runtime.block_on(load::send(to, signal, requests)),
+        None => compare(arguments.rounds, arguments.requests),
+    }
+}
+
+/// What one run cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    cpu_per_million: f64,
+    peak_mib: f64,
+}
+
+fn compare(rounds: usize, requests: usize) -> anyhow::Result<()> {
+    println!(
+        "| what | server | CPU-s per million, median (min..max) | peak MiB |\n|---|---|---|---|"
+    );
+    for signal in [Signal::Traces, Signal::Metrics] {
+        for target in [Target::Blackhole, Target::Forward] {
+            let mut costs = [Vec::new(), Vec::new()];
+            for _ in 0..rounds {
+                for (kind, costs) in [Kind::Weir, Kind::Rotel].into_iter().zip(&mut costs) {
+                    costs.push(run(kind, target, signal, requests)?);
+                }
+            }
+            let [weir, rotel] = costs.map(|costs| print(&costs));
+            let what = format!("{signal:?}, {target:?}");
+            println!("| {what} | weir | {} |", weir.1);
+            println!("| {what} | rotel | {} |", rotel.1);
+            println!("| {what} | rotel / weir | **{:.1}** | |", rotel.0 / weir.0);
+        }
+    }
+    Ok(())
+}
+
+fn print(costs: &[Cost]) -> (f64, String) {
+    let mut cpu: Vec<_> = costs.iter().map(|cost| cost.cpu_per_million).collect();
+    cpu.sort_by(f64::total_cmp);
+    let at = |index: usize| cpu.get(index).copied().unwrap_or(f64::NAN);
+    let peak = costs.iter().map(|cost| cost.peak_mib).fold(0.0, f64::max);
+    let (low, middle, high) = (at(0), at(cpu.len() / 2), at(cpu.len().saturating_sub(1)));
+    (
+        middle,
+        format!("**{middle:.2}** ({low:.2}..{high:.2}) | {peak:.0}"),
+    )
+}
+
+fn run(kind: Kind, target: Target, signal: Signal, requests: usize) -> anyhow::Result<Cost> {
+    let server = Server::start(kind, target)?;
+    server.load(signal, requests / 10)?;
+    let before = server.cpu()?;
+    server.load(signal, requests)?;
+    // Whatever is still queued is part of the work.
+    server.settle(Duration::from_millis(500))?;
+    let cpu = server.cpu()? - before;
+    Ok(Cost {
+        cpu_per_million: cpu.as_secs_f64() * 1e6 / (requests * ITEMS) as f64,
+        peak_mib: server.peak_mib()?,
+    })
+}

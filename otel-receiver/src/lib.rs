@@ -1,0 +1,26 @@
+//! OTLP in: gRPC and HTTP, protobuf and JSON.
+
+mod answer;
+mod body;
+mod budget;
+pub mod config;
+mod connection;
+mod consumer;
+mod exchange;
+mod grpc;
+mod http;
+mod intake;
+mod json;
+mod listener;
+mod meter;
+mod receiver;
+mod refusal;
+mod tls;
+
+pub use self::{
+    config::Config,
+    consumer::{Consumer, Refused},
+    meter::{Cause, ConnectionEvent, Exchange, Meter, Outcome, Transport},
+    receiver::{Receiver, Running, StartError},
+    tls::TlsError,
+};

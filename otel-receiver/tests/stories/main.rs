@@ -1,0 +1,11 @@
+//! What clients of each transport see, and what the consumer gets.
+
+mod configuration;
+mod grpc;
+mod hostile;
+mod http;
+mod json;
+mod limits;
+mod security;
+mod stop;
+mod support;

@@ -1,0 +1,6 @@
+//! OTLP requests as bytes, against what prost makes of them.
+
+mod check;
+mod generate;
+mod limits;
+mod metrics;
