@@ -52,6 +52,8 @@ pub struct Prometheus {
     pub series_budget: usize,
     /// How long a label set lives without a Point.
     pub idle_expiry: Duration,
+    /// Whether metrics that come over OTLP are shown.
+    pub otlp_metrics: bool,
 }
 
 /// The live stream.
@@ -128,6 +130,7 @@ impl Prometheus {
             listen: section.or("listen", SocketAddr::from((LOCALHOST, PROMETHEUS_PORT))),
             series_budget: at_least_one(section, "series_budget", SERIES_BUDGET),
             idle_expiry: positive(section, "idle_expiry", IDLE_EXPIRY),
+            otlp_metrics: section.or("otlp_metrics", true),
         }
     }
 }

@@ -19,7 +19,7 @@ use weir_runtime::{
 use self::otlp::Otlp;
 use crate::{
     agents::Agents,
-    config::Config,
+    config::{self, Config},
     exporter,
     fanout::{Fanout, Output},
     intake::Intake,
@@ -102,10 +102,12 @@ impl Gateway {
 
         let metrics = Arc::new(SelfMetrics::new());
         let agents = Arc::new(Agents::new(config.flow.agents));
-        let (budget, idle_expiry) = (
-            config.prometheus.series_budget,
-            config.prometheus.idle_expiry,
-        );
+        let config::Prometheus {
+            series_budget: budget,
+            idle_expiry,
+            otlp_metrics: shown,
+            ..
+        } = config.prometheus;
         let series = Arc::new(FlowSeries::new(&SEMCONV, budget, idle_expiry, &metrics));
         let subscribers = Subscribers::new(
             config.subscription.queue,
@@ -142,7 +144,7 @@ impl Gateway {
         let otlp_in = Otlp::start(
             config.otlp_receiver,
             config.otlp_exporters,
-            Arc::clone(&sources.otlp),
+            shown.then(|| Arc::clone(&sources.otlp)),
             &metrics,
         )
         .await?;

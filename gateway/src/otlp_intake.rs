@@ -27,23 +27,23 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Takes what the receiver has checked.
 pub struct OtlpIntake {
     exporters: Vec<Arc<Exporter>>,
-    series: Arc<OtlpMetrics>,
-    without_output: [Counter; 2],
+    series: Option<Arc<OtlpMetrics>>,
+    without_output: [Counter; 3],
     stopping: AtomicBool,
 }
 
 impl OtlpIntake {
-    /// An intake for these outputs.
+    /// An intake for these outputs. Without `series`, metrics are only forwarded.
     pub fn new(
         exporters: Vec<Arc<Exporter>>,
-        series: Arc<OtlpMetrics>,
+        series: Option<Arc<OtlpMetrics>>,
         metrics: &SelfMetrics,
     ) -> Self {
-        let unused = |signal: Signal| metrics.counter(&OTLP_WITHOUT_OUTPUT, &[signal.name()]);
         Self {
             exporters,
             series,
-            without_output: [unused(Signal::Traces), unused(Signal::Logs)],
+            without_output: [Signal::Traces, Signal::Metrics, Signal::Logs]
+                .map(|signal| metrics.counter(&OTLP_WITHOUT_OUTPUT, &[signal.name()])),
             stopping: AtomicBool::new(false),
         }
     }
@@ -80,12 +80,12 @@ impl Consumer for OtlpIntake {
                 retry_after: RETRY_AFTER,
             });
         }
-        let [traces, logs] = &self.without_output;
-        match batch.signal() {
-            Signal::Metrics => self.series.take(&batch),
-            Signal::Traces if self.exporters.is_empty() => traces.increment(batch.items() as u64),
-            Signal::Logs if self.exporters.is_empty() => logs.increment(batch.items() as u64),
-            Signal::Traces | Signal::Logs => {}
+        match &self.series {
+            Some(series) if batch.signal() == Signal::Metrics => series.take(&batch),
+            _ if self.exporters.is_empty() => {
+                self.without_output[batch.signal() as usize].increment(batch.items() as u64);
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -127,7 +127,7 @@ fn refused(refusal: &Refusal) -> Response<Answer> {
     let mut response: Response<Answer> = status.into_http();
     debug_assert_eq!(response.status(), StatusCode::OK);
     if matches!(refusal, Refusal::Compression { .. }) {
-        let known = HeaderValue::from_static("identity,gzip,zstd");
+        let known = HeaderValue::from_static("identity,gzip,deflate,zstd");
         response.headers_mut().insert(ACCEPT_ENCODING, known);
     }
     response

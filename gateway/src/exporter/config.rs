@@ -24,7 +24,7 @@ pub struct Config {
     pub batch: Batch,
     /// What waits for the endpoint.
     pub queue: Queue,
-    /// Most requests under way at one time.
+    /// Most requests of one signal under way at one time.
     pub in_flight: usize,
     /// How long a request is tried again; `None`: for ever.
     pub give_up_after: Option<Duration>,

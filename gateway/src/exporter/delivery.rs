@@ -39,7 +39,7 @@ const LONGEST_ASKED_DELAY: Duration = Duration::from_secs(10 * 60);
 /// The sending side of one exporter.
 pub(super) struct Delivery {
     link: Arc<Link>,
-    slots: Arc<Semaphore>,
+    in_flight: usize,
     batch: Batch,
 }
 
@@ -75,7 +75,7 @@ impl Delivery {
                 partial: Throttle::default(),
                 dropped: Throttle::default(),
             }),
-            slots: Arc::new(Semaphore::new(config.in_flight)),
+            in_flight: config.in_flight,
             batch: config.batch,
         }
     }
@@ -93,13 +93,15 @@ impl Delivery {
     }
 
     async fn pump(&self, lane: &Arc<Lane>) {
+        // Of its own, so that a signal the endpoint does not take holds up no other.
+        let slots = Arc::new(Semaphore::new(self.in_flight));
         let mut under_way = JoinSet::new();
         while lane.ready(&self.batch, &self.link.stop).await {
             while let Some(ended) = under_way.try_join_next() {
                 check(ended);
             }
             // While this waits, more requests come to be merged.
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
                 break;
             };
             if self.link.left.load(Ordering::Acquire) {

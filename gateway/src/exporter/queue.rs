@@ -140,7 +140,11 @@ impl Budget {
     }
 
     fn release(&self, cost: u64) {
-        self.used.fetch_sub(cost, Ordering::AcqRel);
+        let less = |used: u64| Some(used.saturating_sub(cost));
+        // Cannot fail, as there is always a new value.
+        self.used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less)
+            .unwrap_or_default();
         self.gauge.decrement(float(cost));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, uri};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -112,12 +112,12 @@ impl Transport {
             .await
             .map_err(Failure::Unreachable)?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, LARGEST_ANSWER)
-            .collect()
-            .await
-            .map_err(Failure::BrokenOff)?;
-        let trailers = body.trailers().cloned();
-        let body = body.to_bytes();
+        let (trailers, body) = match Limited::new(body, LARGEST_ANSWER).collect().await {
+            Ok(body) => (body.trailers().cloned(), body.to_bytes()),
+            // The status says enough.
+            Err(error) if error.is::<LengthLimitError>() => (None, Bytes::new()),
+            Err(error) => return Err(Failure::BrokenOff(error)),
+        };
         let response = Response::from_parts(head, body);
         Ok(self.judge(&response, trailers.as_ref()))
     }

@@ -25,7 +25,7 @@ impl Otlp {
     pub(super) async fn start(
         receiver: Option<weir_otel_receiver::Config>,
         exporters: Vec<(String, exporter::Config)>,
-        series: Arc<OtlpMetrics>,
+        series: Option<Arc<OtlpMetrics>>,
         metrics: &Arc<SelfMetrics>,
     ) -> Result<Self, StartError> {
         let exporters = exporters

@@ -79,9 +79,11 @@ impl<'a> Labels<'a> {
         self.text.truncate(self.resource);
         push("otel_scope_name", scope.name(), &mut self.text);
         push("otel_scope_version", scope.version(), &mut self.text);
-        let taken = |name: &str| matches!(name, "otel_scope_name" | "otel_scope_version");
-        self.sorter
-            .write(scope.attributes(), SCOPE, taken, &mut self.text);
+        // They would have the two labels above.
+        let rest = scope.attributes().filter(|attribute| {
+            !matches!(naming::label(attribute.key).as_str(), "name" | "version")
+        });
+        self.sorter.write(rest, SCOPE, |_| false, &mut self.text);
         self.scope = self.text.len();
     }
 

@@ -139,7 +139,7 @@ self_metrics! {
     RECEIVER_CONNECTIONS = "weir_gateway_otlp_receiver_connections_total", Counter, ["transport", "event"],
         "What happened to connections of OTLP clients.";
     OTLP_WITHOUT_OUTPUT = "weir_gateway_otlp_without_output_items_total", Counter, ["signal"],
-        "Spans and log records that were accepted and went nowhere, because no exporter is configured.";
+        "Items that were accepted and went nowhere, because no output for them is configured.";
 
     SUBSCRIBERS = "weir_gateway_subscribers", Gauge, [],
         "Subscriptions that are open.";

@@ -17,7 +17,7 @@ const FRONTS: [(Front, &str); 2] = [
     (Front::Http, "protocol: http"),
 ];
 
-fn assert_same<T: Message + Default + PartialEq>(sent: &[u8], arrived: &[u8]) {
+fn assert_same<T: Message + Default + PartialEq + std::fmt::Debug>(sent: &[u8], arrived: &[u8]) {
     let decode = |bytes: &[u8]| T::decode(bytes).expect("a request");
     assert_eq!(decode(sent), decode(arrived));
 }
@@ -131,7 +131,7 @@ async fn headers_and_compression_arrive() {
             running.exporter.offer(&batch).expect("room");
             eventually!(sink.count() == 5);
             let arrival = sink.arrivals().remove(0);
-            assert_eq!(arrival.bytes, batch.bytes());
+            assert_eq!(arrival.bytes, batch.bytes()[..]);
             assert_eq!(arrival.headers["x-token"], "secret");
             assert_eq!(arrival.headers["x-tenant"], "a b");
             let agent = arrival.headers["user-agent"].to_str().expect("text");
@@ -183,4 +183,23 @@ async fn a_slow_answer_to_one_request_does_not_hold_up_the_next() {
     }
     eventually!(sink.count() == 19);
     assert_eq!(running.metric("items_queued", &[]), 1);
+}
+
+#[tokio::test]
+async fn a_signal_that_the_endpoint_does_not_take_holds_up_no_other() {
+    let sink = Sink::start(Front::Grpc);
+    sink.answer([crate::support::Answer::Hang]);
+    let running = start(sink.address, "timeout: 1m, in_flight: 1");
+    running
+        .exporter
+        .offer(&batch(Signal::Metrics, 0, 1))
+        .expect("room");
+    eventually!(sink.arrivals().len() == 1);
+    for id in 0..5 {
+        running
+            .exporter
+            .offer(&batch(Signal::Traces, id, 1))
+            .expect("room");
+    }
+    eventually!(sink.names(Signal::Traces).len() == 5);
 }

@@ -12,7 +12,7 @@ pub(crate) use self::{
     start::{Running, config, start},
 };
 
-pub(crate) use weir_point::otlp::{OtlpBatch, Signal};
+pub(crate) use weir_point::otlp::Signal;
 
 pub(crate) const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Metrics, Signal::Logs];
 

@@ -149,7 +149,7 @@ async fn past_the_budget_totals_stay_exact_in_one_other_series() {
     // A round-trip time of everything else means nothing; it is left out and counted.
     assert_eq!(
         metrics.values("weir_network_tcp_rtt_seconds", &[FOLDED]),
-        []
+        [0.0_f64; 0]
     );
     let flow = ("group", "flow");
     assert_eq!(
@@ -187,7 +187,7 @@ async fn an_idle_series_goes_and_makes_room() {
     let metrics = scrape(gateway.prometheus).await;
     assert_eq!(
         metrics.values(IO, &[RECEIVE, ("destination_port", "1")]),
-        []
+        [0.0_f64; 0]
     );
     assert_eq!(
         metrics.one(IO, &[RECEIVE, FOLDED]),

@@ -34,16 +34,26 @@ pub(crate) struct Received {
     pub(crate) logs: Arc<Mutex<Vec<ExportLogsServiceRequest>>>,
 }
 
-/// Starts a backend.
+/// Starts a backend on a free port.
 pub(crate) async fn start() -> anyhow::Result<(SocketAddr, Received)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let (address, received) = (listener.local_addr()?, Received::default());
+    let address = listener.local_addr()?;
+    Ok((address, serve(listener)))
+}
+
+/// Starts a backend at `address`.
+pub(crate) async fn start_at(address: SocketAddr) -> anyhow::Result<Received> {
+    Ok(serve(TcpListener::bind(address).await?))
+}
+
+fn serve(listener: TcpListener) -> Received {
+    let received = Received::default();
     let server = Server::builder()
         .add_service(TraceServiceServer::new(received.clone()))
         .add_service(MetricsServiceServer::new(received.clone()))
         .add_service(LogsServiceServer::new(received.clone()));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    Ok((address, received))
+    received
 }
 
 #[tonic::async_trait]

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a poisoned lock fails the story")]
 
 mod backend;
+mod death;
 mod emitters;
 mod tee;
 

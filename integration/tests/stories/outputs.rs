@@ -168,6 +168,43 @@ fn every_metric_on_the_page_is_in_the_reference() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a shell script can send: a counter and a histogram, in JSON.
+const METRICS: &str = r#"{"resourceMetrics":[{
+  "resource":{"attributes":[{"key":"service.name","value":{"stringValue":"script"}}]},
+  "scopeMetrics":[{"metrics":[
+    {"name":"jobs.done","unit":"{job}","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[
+      {"asInt":"41","timeUnixNano":"1700000000000000000","attributes":[{"key":"queue","value":{"stringValue":"a"}}]}]}},
+    {"name":"job.duration","unit":"s","histogram":{"aggregationTemporality":2,"dataPoints":[
+      {"count":"3","sum":7.5,"bucketCounts":["1","1","1"],"explicitBounds":[1,5],"timeUnixNano":"1700000000000000000"}]}}
+  ]}]}]}"#;
+
+#[test]
+fn metrics_that_a_script_sends_over_otlp_are_in_prometheus() -> anyhow::Result<()> {
+    let (gateway, otlp) = Gateway::start_otlp("")?;
+    let prometheus = Prometheus::scraping(&gateway)?;
+    let file = gateway.folder().join("metrics.json");
+    std::fs::write(&file, METRICS)?;
+    sh(&format!(
+        "curl -sf -H content-type:application/json -d @{} http://{}/v1/metrics",
+        file.display(),
+        otlp.http
+    ))?;
+    for (query, expected) in [
+        (r#"jobs_done_total{queue="a",job="script"}"#, 41.0),
+        ("sum(job_duration_seconds_sum)", 7.5),
+        (r#"sum(job_duration_seconds_bucket{le="5"})"#, 2.0),
+    ] {
+        let query = query.replace(r#"job="script""#, r#"exported_job="script""#);
+        eventually("Prometheus to have them", || {
+            match prometheus.query(&query) {
+                Ok(Some(value)) if value == expected => Ok(()),
+                other => Err(format!("{query}: {other:?} instead of {expected}")),
+            }
+        })?;
+    }
+    Ok(())
+}
+
 type Requests = Arc<Mutex<Vec<ExportMetricsServiceRequest>>>;
 
 /// An OTLP backend that keeps what it gets.

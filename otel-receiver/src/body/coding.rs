@@ -2,29 +2,32 @@
 
 use std::io::{self, Write};
 
-use flate2::write::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status, write::MultiGzDecoder};
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 
 use super::Buffer;
 use crate::refusal::Refusal;
 
 /// A window and a buffer of 32 KiB each, and tables.
-const GZIP_STATE: usize = 80 * 1024;
+const INFLATE_STATE: usize = 80 * 1024;
 /// 8 MiB, the most that RFC 9659 lets a sender ask for.
 const ZSTD_WINDOW_LOG: u32 = 23;
-const ZSTD_STEP: usize = 32 * 1024;
+/// What is decompressed at a time.
+const STEP: usize = 32 * 1024;
 
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
     Identity,
     Gzip,
+    /// In the format of zlib.
+    Deflate,
     Zstd,
 }
 
 impl Coding {
     /// What clients may choose from, besides nothing.
-    pub(crate) const KNOWN: &'static str = "gzip, zstd";
+    pub(crate) const KNOWN: &'static str = "gzip, deflate, zstd";
 
     /// As the value of a header; `None` is no header.
     pub(crate) fn named(name: Option<&[u8]>) -> Result<Self, Refusal> {
@@ -34,6 +37,8 @@ impl Coding {
             Ok(Self::Identity)
         } else if is("gzip") {
             Ok(Self::Gzip)
+        } else if is("deflate") {
+            Ok(Self::Deflate)
         } else if is("zstd") {
             Ok(Self::Zstd)
         } else {
@@ -46,6 +51,7 @@ impl Coding {
 pub(super) enum Decoder {
     Identity(Buffer),
     Gzip(Box<MultiGzDecoder<Buffer>>),
+    Deflate(Box<Deflate>),
     Zstd(Box<Zstd>),
 }
 
@@ -54,9 +60,10 @@ impl Decoder {
         Ok(match coding {
             Coding::Identity => Self::Identity(buffer),
             Coding::Gzip => {
-                buffer.charge(GZIP_STATE)?;
+                buffer.charge(INFLATE_STATE)?;
                 Self::Gzip(Box::new(MultiGzDecoder::new(buffer)))
             }
+            Coding::Deflate => Self::Deflate(Box::new(Deflate::new(buffer)?)),
             Coding::Zstd => Self::Zstd(Box::new(Zstd::new(buffer)?)),
         })
     }
@@ -68,6 +75,7 @@ impl Decoder {
                 let written = decoder.write_all(part);
                 written.map_err(|source| gzip_refusal(decoder, source))
             }
+            Self::Deflate(decoder) => decoder.push(part),
             Self::Zstd(decoder) => decoder.push(part),
         }
     }
@@ -82,6 +90,7 @@ impl Decoder {
                     .finish()
                     .map_err(|source| compressed("gzip", source))
             }
+            Self::Deflate(decoder) => decoder.finish(),
             Self::Zstd(decoder) => decoder.finish(),
         }
     }
@@ -99,6 +108,64 @@ fn compressed(coding: &'static str, source: io::Error) -> Refusal {
 
 fn zstd_error(code: usize) -> Refusal {
     compressed("zstd", io::Error::other(get_error_name(code)))
+}
+
+pub(super) struct Deflate {
+    state: Decompress,
+    step: Box<[u8]>,
+    /// Whether the stream has come to its end.
+    complete: bool,
+    buffer: Buffer,
+}
+
+impl Deflate {
+    fn new(mut buffer: Buffer) -> Result<Self, Refusal> {
+        buffer.charge(INFLATE_STATE)?;
+        Ok(Self {
+            state: Decompress::new(true),
+            step: vec![0; STEP].into_boxed_slice(),
+            complete: false,
+            buffer,
+        })
+    }
+
+    fn push(&mut self, mut part: &[u8]) -> Result<(), Refusal> {
+        loop {
+            let (read, written) = (self.state.total_in(), self.state.total_out());
+            let status = self
+                .state
+                .decompress(part, &mut self.step, FlushDecompress::None)
+                .map_err(|error| compressed("deflate", error.into()))?;
+            let [read, written] = [
+                self.state.total_in() - read,
+                self.state.total_out() - written,
+            ]
+            .map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+            self.buffer.push(&self.step[..written])?;
+            part = &part[read..];
+            self.complete |= status == Status::StreamEnd;
+            if self.complete && !part.is_empty() {
+                return Err(compressed(
+                    "deflate",
+                    io::Error::other("bytes after its end"),
+                ));
+            }
+            if self.complete || (part.is_empty() && written < STEP) {
+                return Ok(());
+            }
+            if read == 0 && written == 0 {
+                return Err(compressed("deflate", io::ErrorKind::InvalidData.into()));
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Buffer, Refusal> {
+        if self.complete {
+            Ok(self.buffer)
+        } else {
+            Err(compressed("deflate", io::ErrorKind::UnexpectedEof.into()))
+        }
+    }
 }
 
 pub(super) struct Zstd {
@@ -119,7 +186,7 @@ impl Zstd {
             .map_err(zstd_error)?;
         let mut zstd = Self {
             context,
-            step: vec![0; ZSTD_STEP].into_boxed_slice(),
+            step: vec![0; STEP].into_boxed_slice(),
             charged: 0,
             complete: false,
             buffer,
@@ -152,7 +219,7 @@ impl Zstd {
 
     /// The window is allocated when the header of a frame asks for it, so it is charged for after that.
     fn charge(&mut self) -> Result<(), Refusal> {
-        let size = self.context.sizeof() + ZSTD_STEP;
+        let size = self.context.sizeof() + STEP;
         if size > self.charged {
             self.buffer.charge(size - self.charged)?;
             self.charged = size;

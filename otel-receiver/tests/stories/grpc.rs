@@ -45,15 +45,19 @@ async fn every_signal_reaches_the_consumer_as_the_very_bytes_that_were_sent() {
 }
 
 #[tokio::test]
-async fn gzip_and_zstd_are_undone() {
+async fn gzip_deflate_and_zstd_are_undone() {
     let server = server(&[]).await;
-    for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
+    for encoding in [
+        CompressionEncoding::Gzip,
+        CompressionEncoding::Deflate,
+        CompressionEncoding::Zstd,
+    ] {
         let mut client = trace_client(server.grpc).await.send_compressed(encoding);
         client.export(traces(100)).await.expect("accepted");
     }
     let sent = traces(100).encode_to_vec();
     let batches = server.consumer.batches();
-    assert_eq!(batches.len(), 2);
+    assert_eq!(batches.len(), 3);
     for (batch, exchange) in batches.iter().zip(server.meter.exchanges()) {
         assert_eq!(batch.bytes(), &sent);
         assert!(exchange.wire_bytes < sent.len() as u64 / 2);
@@ -91,6 +95,7 @@ async fn a_message_beyond_the_limit_is_refused_for_good() {
     let encodings = [
         None,
         Some(CompressionEncoding::Gzip),
+        Some(CompressionEncoding::Deflate),
         Some(CompressionEncoding::Zstd),
     ];
     for encoding in encodings {
@@ -104,7 +109,7 @@ async fn a_message_beyond_the_limit_is_refused_for_good() {
         assert!(status.message().contains("65536"), "{status:?}");
         client.export(traces(1)).await.expect("small enough");
     }
-    assert_eq!(server.meter.causes(), [Cause::TooLarge; 3]);
+    assert_eq!(server.meter.causes(), [Cause::TooLarge; 4]);
 }
 
 /// Calls a method of a service with bytes that no client of it would send.
@@ -164,7 +169,7 @@ async fn what_is_no_export_call_gets_the_status_that_grpc_has_for_it() {
             "12",
             "nothing is here",
         ),
-        (TRACES, &snappy, good.clone(), "12", "gzip, zstd"),
+        (TRACES, &snappy, good.clone(), "12", "gzip, deflate, zstd"),
         (TRACES, &[GRPC], Vec::new(), "3", "missing"),
         (TRACES, &[GRPC], vec![0, 0], "3", "missing"),
         (

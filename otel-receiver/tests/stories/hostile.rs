@@ -6,7 +6,7 @@ use fastrand::Rng;
 use weir_point::otlp::Signal;
 
 use crate::support::{
-    JSON, PROTOBUF, Server, gzip, logs, metrics, post, request_of, server, traces, zstd,
+    JSON, PROTOBUF, Server, deflate, gzip, logs, metrics, post, request_of, server, traces, zstd,
 };
 
 /// One connection for many requests; reconnects when the server has closed it.
@@ -98,7 +98,12 @@ async fn a_compressed_body_cut_anywhere_is_refused() {
         sender: None,
     };
     let whole = request_of(Signal::Logs);
-    for (coding, body) in [("gzip", gzip(&whole)), ("zstd", zstd(&whole))] {
+    let bodies = [
+        ("gzip", gzip(&whole)),
+        ("deflate", deflate(&whole)),
+        ("zstd", zstd(&whole)),
+    ];
+    for (coding, body) in bodies {
         let headers = [PROTOBUF, ("content-encoding", coding)];
         for length in 0..body.len() {
             let status = client
@@ -158,11 +163,12 @@ async fn mutated_requests_are_answered_like_all_others() {
             mutate(&mut rng, &mut body);
         }
         let coding = *rng
-            .choice(["identity", "gzip", "zstd"])
+            .choice(["identity", "gzip", "deflate", "zstd"])
             .as_ref()
             .expect("some");
         let mut body = match coding {
             "gzip" => gzip(&body),
+            "deflate" => deflate(&body),
             "zstd" => zstd(&body),
             _ => body,
         };

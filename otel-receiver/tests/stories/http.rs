@@ -8,7 +8,9 @@ use tonic_types::{StatusExt as _, pb};
 use weir_otel_receiver::{Cause, Outcome, Refused, Transport};
 use weir_point::otlp::Signal;
 
-use crate::support::{JSON, PROTOBUF, gzip, post, raw, request, request_of, server, traces, zstd};
+use crate::support::{
+    JSON, PROTOBUF, deflate, gzip, post, raw, request, request_of, server, traces, zstd,
+};
 
 const SIGNALS: [(Signal, &str); 3] = [
     (Signal::Traces, "/v1/traces"),
@@ -36,7 +38,7 @@ async fn every_signal_reaches_the_consumer_as_the_very_bytes_that_were_sent() {
 }
 
 #[tokio::test]
-async fn gzip_zstd_and_identity_are_undone() {
+async fn gzip_deflate_zstd_and_identity_are_undone() {
     let server = server(&[]).await;
     let message = traces(500).encode_to_vec();
     let two_members = [gzip(&message[..999]), gzip(&message[999..])].concat();
@@ -44,6 +46,7 @@ async fn gzip_zstd_and_identity_are_undone() {
     let cases = [
         ("gzip", gzip(&message)),
         ("GZIP", two_members),
+        ("deflate", deflate(&message)),
         ("zstd", zstd(&message)),
         ("zstd", two_frames),
         ("identity", message.clone()),
@@ -132,7 +135,7 @@ async fn what_is_no_export_request_gets_the_status_that_http_has_for_it() {
             assert_eq!(reply.header("allow"), "POST");
         }
         if cause == Cause::Compression {
-            assert_eq!(reply.header("accept-encoding"), "gzip, zstd");
+            assert_eq!(reply.header("accept-encoding"), "gzip, deflate, zstd");
         }
     }
     assert!(server.consumer.batches().is_empty());

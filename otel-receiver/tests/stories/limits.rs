@@ -14,7 +14,7 @@ use weir_otel_receiver::{Cause, ConnectionEvent};
 use weir_point::otlp::Signal;
 
 use crate::support::{
-    JSON, PATIENCE, PROTOBUF, alone, eventually, gzip, peak_memory, post, request_of,
+    JSON, PATIENCE, PROTOBUF, alone, deflate, eventually, gzip, peak_memory, post, request_of,
     reset_peak_memory, server, trace_client, traces, zstd,
 };
 
@@ -32,6 +32,7 @@ async fn a_bomb_is_defused_before_it_takes_memory() {
     let bombs = [
         ("gzip", member.repeat(64)),
         ("gzip", gzip(&member.repeat(64))),
+        ("deflate", deflate(&zeros)),
         ("zstd", zstd(&zeros).repeat(64)),
     ];
     drop(zeros);
@@ -55,6 +56,8 @@ async fn a_window_larger_than_http_allows_is_refused() {
     let headers = [PROTOBUF, ("content-encoding", "zstd")];
     let reply = post(server.http, "/v1/traces", &headers, frame.to_vec()).await;
     assert_eq!(reply.status, 400);
+    let text = String::from_utf8_lossy(&reply.body);
+    assert!(text.contains("too much memory"), "{text}");
 }
 
 #[tokio::test]

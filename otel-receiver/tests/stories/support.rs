@@ -22,7 +22,7 @@ use weir_runtime::config::Document;
 pub(crate) use self::{
     alone::{alone, peak_memory, reset_peak_memory},
     client::{metrics_client, post, raw, request, send, trace_client},
-    compression::{gzip, zstd},
+    compression::{deflate, gzip, zstd},
     samples::{logs, metrics, request_of, traces},
 };
 

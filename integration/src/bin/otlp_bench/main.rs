@@ -86,36 +86,42 @@ struct Cost {
 
 fn compare(rounds: usize, requests: usize) -> anyhow::Result<()> {
     println!(
-        "| what | server | CPU-s per million, median (min..max) | peak MiB |\n|---|---|---|---|"
+        "| what | server | CPU-s per million, median (min..max) | rotel / server | peak MiB |\n|---|---|---|---|---|"
     );
     for signal in [Signal::Traces, Signal::Metrics] {
+        // Nothing but the Prometheus page reads, and it reads only metrics.
+        let kinds: &[Kind] = match signal {
+            Signal::Traces => &[Kind::Rotel, Kind::WeirUnread],
+            Signal::Metrics => &[Kind::Rotel, Kind::WeirUnread, Kind::Weir],
+        };
         for target in [Target::Blackhole, Target::Forward] {
-            let mut costs = [Vec::new(), Vec::new()];
+            let mut costs: Vec<_> = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
             for _ in 0..rounds {
-                for (kind, costs) in [Kind::Weir, Kind::Rotel].into_iter().zip(&mut costs) {
-                    costs.push(run(kind, target, signal, requests)?);
+                for (kind, costs) in &mut costs {
+                    costs.push(run(*kind, target, signal, requests)?);
                 }
             }
-            let [weir, rotel] = costs.map(|costs| print(&costs));
-            let what = format!("{signal:?}, {target:?}");
-            println!("| {what} | weir | {} |", weir.1);
-            println!("| {what} | rotel | {} |", rotel.1);
-            println!("| {what} | rotel / weir | **{:.1}** | |", rotel.0 / weir.0);
+            print(&format!("{signal:?}, {target:?}"), &costs);
         }
     }
     Ok(())
 }
 
-fn print(costs: &[Cost]) -> (f64, String) {
-    let mut cpu: Vec<_> = costs.iter().map(|cost| cost.cpu_per_million).collect();
-    cpu.sort_by(f64::total_cmp);
-    let at = |index: usize| cpu.get(index).copied().unwrap_or(f64::NAN);
-    let peak = costs.iter().map(|cost| cost.peak_mib).fold(0.0, f64::max);
-    let (low, middle, high) = (at(0), at(cpu.len() / 2), at(cpu.len().saturating_sub(1)));
-    (
-        middle,
-        format!("**{middle:.2}** ({low:.2}..{high:.2}) | {peak:.0}"),
-    )
+/// One line for each server; the first is what the others are compared with.
+fn print(what: &str, costs: &[(Kind, Vec<Cost>)]) {
+    let mut first = None;
+    for (kind, costs) in costs {
+        let mut cpu: Vec<_> = costs.iter().map(|cost| cost.cpu_per_million).collect();
+        cpu.sort_by(f64::total_cmp);
+        let at = |index: usize| cpu.get(index).copied().unwrap_or(f64::NAN);
+        let (low, middle, high) = (at(0), at(cpu.len() / 2), at(cpu.len().saturating_sub(1)));
+        let peak = costs.iter().map(|cost| cost.peak_mib).fold(0.0, f64::max);
+        let ratio = *first.get_or_insert(middle) / middle;
+        let name = kind.name();
+        println!(
+            "| {what} | {name} | {middle:.2} ({low:.2}..{high:.2}) | **{ratio:.1}** | {peak:.0} |"
+        );
+    }
 }
 
 fn run(kind: Kind, target: Target, signal: Signal, requests: usize) -> anyhow::Result<Cost> {

@@ -19,10 +19,12 @@ const SERVER_CORE: &str = "1";
 const LOAD_CORE: &str = "0";
 
 /// Which server.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Our gateway.
+    /// Our gateway, which also shows metrics on its Prometheus page.
     Weir,
+    /// Our gateway without that page: nothing reads what it forwards.
+    WeirUnread,
     /// The peer; `WEIR_BENCH_ROTEL` names its program.
     Rotel,
 }
@@ -64,6 +66,7 @@ fn listens(address: SocketAddr) -> anyhow::Result<()> {
 }
 
 fn weir(
+    kind: Kind,
     target: Target,
     listen: SocketAddr,
     sink: SocketAddr,
@@ -77,8 +80,9 @@ fn weir(
             folder.join("queue").display()
         ),
     };
+    let read = kind == Kind::Weir;
     let config = format!(
-        "flow:\n  listen: 127.0.0.1:0\nprometheus:\n  listen: 127.0.0.1:0\notlp_receiver:\n  grpc:\n    listen: {listen}\n  http:\n    listen: 127.0.0.1:0\n{forward}"
+        "flow:\n  listen: 127.0.0.1:0\nprometheus:\n  listen: 127.0.0.1:0\n  otlp_metrics: {read}\notlp_receiver:\n  grpc:\n    listen: {listen}\n  http:\n    listen: 127.0.0.1:0\n{forward}"
     );
     let file = folder.join("gateway.yaml");
     fs::write(&file, config)?;
@@ -115,6 +119,17 @@ fn rotel(
     Ok(command)
 }
 
+impl Kind {
+    /// As it stands in the table.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Weir => "weir",
+            Self::WeirUnread => "weir, nobody reads",
+            Self::Rotel => "rotel",
+        }
+    }
+}
+
 impl Server {
     /// Starts a server, and a sink if it forwards.
     pub(crate) fn start(kind: Kind, target: Target) -> anyhow::Result<Self> {
@@ -131,7 +146,7 @@ impl Server {
             }
         };
         let mut command = match kind {
-            Kind::Weir => weir(target, address, sink_address, &folder)?,
+            Kind::Weir | Kind::WeirUnread => weir(kind, target, address, sink_address, &folder)?,
             Kind::Rotel => rotel(target, address, sink_address, &folder)?,
         };
         let process = Running::start("server", &mut command)?;

@@ -1,0 +1,8 @@
+//! What Prometheus gets from metrics that came over OTLP.
+
+mod budget;
+mod histograms;
+mod hostile;
+mod names;
+mod numbers;
+mod support;
