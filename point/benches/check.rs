@@ -50,7 +50,10 @@ fn span(number: usize) -> Span {
             text("server.address", "cart.shop"),
             attribute("server.port", Value::IntValue(8443)),
             text("client.address", "10.2.3.4"),
-            text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101"),
+            text(
+                "user_agent.original",
+                "Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101",
+            ),
             attribute("cache.hit", Value::BoolValue(true)),
         ],
         events: vec![Event {
