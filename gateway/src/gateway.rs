@@ -109,11 +109,8 @@ impl Gateway {
             ..
         } = config.prometheus;
         let series = Arc::new(FlowSeries::new(&SEMCONV, budget, idle_expiry, &metrics));
-        let subscribers = Subscribers::new(
-            config.subscription.queue,
-            config.subscription.limit,
-            &metrics,
-        );
+        let config::Subscription { queue, limit } = config.subscription;
+        let subscribers = Subscribers::new(queue, limit, &metrics);
         let mut outputs: Vec<Arc<dyn Output>> = vec![
             Arc::<FlowSeries>::clone(&series),
             Arc::<Subscribers>::clone(&subscribers),

@@ -242,13 +242,16 @@ fn endpoint(url: &str, protocol: Protocol) -> Result<Uri, String> {
         Protocol::Grpc => "http://HOST:PORT or https://HOST:PORT",
         Protocol::Http => "http://HOST:PORT or https://HOST:PORT, maybe with a path",
     };
+    if url.contains('@') {
+        // Not repeated: it may have a password in it.
+        return Err("must have no user in it; `headers` can say who asks".to_owned());
+    }
     let wrong = || format!("{url:?} is not of the form {form}");
     let uri: Uri = url.parse().map_err(|_not_a_url| wrong())?;
     let known_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    let plain_host = uri.authority().is_some_and(|a| !a.as_str().contains('@'));
     let path_fits = protocol == Protocol::Http || matches!(uri.path(), "" | "/");
-    if known_scheme && has_host && plain_host && path_fits && uri.query().is_none() {
+    if known_scheme && has_host && path_fits && uri.query().is_none() {
         Ok(uri)
     } else {
         Err(wrong())
@@ -296,3 +299,6 @@ impl Scalar for Compression {
         .to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;

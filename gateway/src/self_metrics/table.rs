@@ -93,7 +93,7 @@ self_metrics! {
     EXPORTER_ITEMS_QUEUED = "weir_gateway_exporter_items_queued", Gauge, ["exporter", "signal"],
         "Items that wait or are under way.";
     EXPORTER_ITEMS_REFUSED = "weir_gateway_exporter_items_refused_total", Counter, ["exporter", "signal", "cause"],
-        "Items that were not taken into the queue; whoever sent them was told.";
+        "Items that were not taken into the queue. If no other exporter took them, the sender was told to come again.";
     EXPORTER_BYTES_OFFERED = "weir_gateway_exporter_bytes_offered_total", Counter, ["exporter", "signal"],
         "Size of the requests taken into a queue, with those found on disk at the start.";
     EXPORTER_BYTES_SENT = "weir_gateway_exporter_bytes_sent_total", Counter, ["exporter", "signal"],

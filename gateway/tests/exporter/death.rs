@@ -121,6 +121,8 @@ async fn a_death_while_sending_loses_nothing_and_repeats_only_what_was_under_way
         // Four requests per signal of 64 KiB, six items each, were under way at most.
         let repeated = arrived.len() - distinct.len();
         assert!(repeated <= 3 * 4 * 6, "{repeated} items came twice");
-        assert_eq!(running.metric("queue_unreadable_bytes_total", &[]), 0);
+        // A write may be cut by the kill, before it is acknowledged.
+        let cut = running.metric("queue_unreadable_bytes_total", &[]);
+        assert!(cut < 10_500, "{cut}: less than one request");
     }
 }

@@ -291,3 +291,19 @@ fn records_of_another_signal_are_not_delivered() {
     let (_, found) = folder.open(Signal::Traces).expect("a lane");
     assert_eq!(found, Found::default());
 }
+
+#[test]
+fn while_the_disk_takes_nothing_the_sender_is_told_and_later_all_is_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Disk::open(folder.path());
+    let lane = folder.path().join("logs");
+    fs::rename(&lane, folder.path().join("away")).expect("moved");
+    let ledger = Ledger::new(&disk.metrics, "test", SIGNAL);
+    let amount = Amount { items: 1, bytes: 1 };
+    let refused = disk.log.push(&Bytes::from_static(b"x"), amount, &ledger);
+    assert!(matches!(refused, Err(Full::Disk(_))), "{refused:?}");
+    assert_eq!(disk.log.unread(), 0);
+    fs::rename(folder.path().join("away"), &lane).expect("moved back");
+    disk.push(b"later");
+    assert_eq!(disk.drain().0, ["later"]);
+}
