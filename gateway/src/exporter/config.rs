@@ -127,7 +127,11 @@ impl Config {
         if !(1..=MOST_IN_FLIGHT).contains(&in_flight) {
             section.mistake("in_flight", format!("must be from 1 to {MOST_IN_FLIGHT}"));
         }
-        let give_up_after = some_time(section.section("retry").or("most", GIVE_UP_AFTER));
+        let give_up_after = match section.section("retry").optional("most") {
+            Some(time) => some_time(time),
+            // What is kept on disk is kept for as long as it takes.
+            None => queue.folder.is_none().then_some(GIVE_UP_AFTER),
+        };
         let Some(url) = url else {
             section.mistake("endpoint", "is missing");
             return None;

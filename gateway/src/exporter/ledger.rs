@@ -108,7 +108,6 @@ impl Ledger {
     /// `rejected` of the items in `amount` were left out by the endpoint.
     pub(super) fn sent(&self, amount: Amount, rejected: u64) {
         let rejected = rejected.min(amount.items);
-        self.unqueued(amount);
         let Amount { items, bytes } = amount;
         count(
             &self.sent,
@@ -118,11 +117,12 @@ impl Ledger {
             },
         );
         self.dropped[Cause::Rejected as usize][0].increment(rejected);
+        self.unqueued(amount);
     }
 
     pub(super) fn dropped(&self, cause: Cause, amount: Amount) {
-        self.unqueued(amount);
         count(&self.dropped[cause as usize], amount);
+        self.unqueued(amount);
     }
 
     pub(super) fn attempt(&self, result: Attempt) {

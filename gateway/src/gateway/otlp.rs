@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use futures_util::future::join_all;
 use weir_otel_receiver::{Receiver, Running};
 use weir_runtime::stop::Deadline;
 
@@ -61,10 +62,11 @@ impl Otlp {
             receiver.stop(deadline).await;
         }
         self.intake.close();
-        let mut complete = true;
-        for exporter in &self.exporters {
-            complete &= exporter.stop(deadline).await;
-        }
-        complete
+        // All at once: one whose endpoint is away takes all the time there is.
+        let stops = self
+            .exporters
+            .iter()
+            .map(|exporter| exporter.stop(deadline));
+        join_all(stops).await.into_iter().all(|complete| complete)
     }
 }

@@ -22,6 +22,13 @@ fn an_endpoint_is_enough() {
 }
 
 #[test]
+fn what_is_queued_on_disk_is_not_given_up_by_itself() {
+    let file = "otlp_exporters: {main: {endpoint: 'http://collector:4317', queue: {folder: /var/lib/weir}}}";
+    let all = read(file).expect("one");
+    assert_eq!(all[0].1.give_up_after, None);
+}
+
+#[test]
 fn everything_can_be_set() {
     let text = "
 otlp_exporters:
