@@ -9,11 +9,17 @@ mod process;
 pub mod status;
 pub mod uplink;
 
-/// An error and all its causes in one line, for the log.
+/// An error and all its causes in one line, for the log. A cause that the error before it has quoted already is
+/// left out.
 pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        next = cause.source();
+    }
+    line
 }

@@ -42,6 +42,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Rows of one batch: about 200 KiB on the wire.
 const BATCH_ROWS: usize = 1000;
 
+/// A period ends early when it has this many rows, so that a scan of many addresses cannot take all memory.
+/// Between two looks at this the ring, and at its end the live connections, add what they can hold.
+const MOST_ROWS: usize = 50_000;
+
 /// The collector, watching but not yet reporting.
 pub struct Collector {
     programs: Programs,
@@ -115,7 +119,7 @@ impl Collector {
         let mut began = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             let left = self.period.saturating_sub(began.elapsed());
-            if left.is_zero() {
+            if left.is_zero() || self.connections.rows() >= MOST_ROWS {
                 began = self.report(outputs, began);
                 continue;
             }

@@ -76,7 +76,8 @@ impl Uplink {
             let error = match self.connect().await {
                 Ok(session) => {
                     tracing::info!(gateway = self.address, failures, "gateway connected");
-                    (failures, backoff) = (0, Backoff::new(BACKOFF_FIRST, BACKOFF_MOST));
+                    failures = 0;
+                    backoff.reset();
                     match session.run().await {
                         Ok(End::Drained) => return,
                         Err(error) => error,

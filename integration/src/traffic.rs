@@ -97,12 +97,6 @@ impl Traffic {
         self.0.line(|line| (line == step).then_some(()))
     }
 
-    /// Process id.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.0.pid()
-    }
-
     /// Lets a program that holds its connections do its next step.
     ///
     /// # Errors

@@ -143,6 +143,11 @@ impl Connections {
         self.live.len()
     }
 
+    /// Number of rows of the period so far.
+    pub(super) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Whether some live connection's owner is only supposed: the process that listens, not yet the one
     /// that serves.
     pub(super) fn has_unsettled_owners(&self) -> bool {

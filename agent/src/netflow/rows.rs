@@ -208,6 +208,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The row of a key, empty if it has not done anything yet.
     pub(super) fn row(&mut self, key: RowKey) -> &mut Row {
         self.rows.entry(key).or_default()
