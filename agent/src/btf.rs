@@ -19,6 +19,7 @@ const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
@@ -129,11 +130,42 @@ impl<'a> Members<'a> {
         let mut id = *self.structs.get(of.as_bytes())?;
         let mut total = 0;
         for name in path.split('.') {
-            let (offset, inner) = self.find(id, name.as_bytes(), MAX_DEPTH)?;
-            total += offset;
+            let (bits, inner, is_bit_field) = self.find(id, name.as_bytes(), MAX_DEPTH)?;
+            if is_bit_field || bits % 8 != 0 {
+                return None;
+            }
+            total += bits / 8;
             id = inner;
         }
         Some(total)
+    }
+
+    /// Place of a member in bits, a bit field too.
+    #[must_use]
+    pub(crate) fn bit_offset(&self, of: &str, member: &str) -> Option<u32> {
+        let id = *self.structs.get(of.as_bytes())?;
+        let (bits, _, _) = self.find(id, member.as_bytes(), MAX_DEPTH)?;
+        Some(bits)
+    }
+
+    /// How many arguments a function has.
+    #[must_use]
+    pub(crate) fn arguments(&self, function: &str) -> Option<u32> {
+        let is_it = |start: usize| -> Option<u32> {
+            let info = u32_at(self.types, start + 4).ok()?;
+            let is_function = (info >> 24) & 0x1f == KIND_FUNC;
+            let name = self.name(u32_at(self.types, start).ok()?);
+            (is_function && name == function.as_bytes())
+                .then(|| u32_at(self.types, start + 8).ok())?
+        };
+        let prototype = self
+            .starts
+            .iter()
+            .skip(1)
+            .find_map(|start| is_it(*start as usize))?;
+        let at = *self.starts.get(prototype as usize)? as usize;
+        let info = u32_at(self.types, at + 4).ok()?;
+        ((info >> 24) & 0x1f == KIND_FUNC_PROTO).then_some(info & 0xffff)
     }
 
     fn start(&self, mut id: u32) -> Option<usize> {
@@ -151,8 +183,8 @@ impl<'a> Members<'a> {
         None
     }
 
-    /// Offset and type of a member.
-    fn find(&self, id: u32, name: &[u8], depth: u32) -> Option<(u32, u32)> {
+    /// Offset in bits and type of a member, and whether it is a bit field.
+    fn find(&self, id: u32, name: &[u8], depth: u32) -> Option<(u32, u32, bool)> {
         let start = self.start(id)?;
         let info = u32_at(self.types, start + 4).ok()?;
         if depth == 0 || !matches!((info >> 24) & 0x1f, KIND_STRUCT | KIND_UNION) {
@@ -169,12 +201,11 @@ impl<'a> Members<'a> {
             let raw = u32_at(self.types, at + 8).ok()?;
             let bits = if has_widths { raw & 0x00ff_ffff } else { raw };
             if named == 0 {
-                if let Some((inner, found)) = self.find(of, name, depth - 1) {
-                    return Some((bits / 8 + inner, found));
+                if let Some((inner, found, is_bit_field)) = self.find(of, name, depth - 1) {
+                    return Some((bits.checked_add(inner)?, found, is_bit_field));
                 }
             } else if self.name(named) == name {
-                let is_bit_field = has_widths && raw >> 24 != 0;
-                return (bits % 8 == 0 && !is_bit_field).then_some((bits / 8, of));
+                return Some((bits, of, has_widths && raw >> 24 != 0));
             }
         }
         None

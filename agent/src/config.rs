@@ -29,10 +29,25 @@ pub struct Netflow {
     pub period: Duration,
     /// How to observe TCP state changes.
     pub hook: Hook,
+    /// Whether every connection has rows of its own, with the client's port.
+    pub per_connection: bool,
     /// Connections that may be followed over the end of a period.
     pub max_connections: usize,
+    /// Sockets whose facts the kernel keeps, where it keeps them in a map; the oldest goes first.
+    pub map_sockets: u32,
+    /// UDP.
+    pub udp: Udp,
     /// Size of the kernel's ring buffer; a power of two.
     pub ring: ByteSize,
+}
+
+/// Settings of the netflow collector for UDP.
+#[derive(Clone, Copy, Debug)]
+pub struct Udp {
+    /// How to observe datagrams.
+    pub hook: UdpHook,
+    /// Flows that the kernel keeps between two looks.
+    pub max_flows: u32,
 }
 
 /// Settings of the uplink.
@@ -90,6 +105,43 @@ impl Scalar for Hook {
     }
 }
 
+/// A way to observe UDP datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UdpHook {
+    /// The best that the kernel takes.
+    Auto,
+    /// Not at all.
+    Off,
+}
+
+impl UdpHook {
+    const ALL: [Self; 2] = [Self::Auto, Self::Off];
+
+    /// Name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl Scalar for UdpHook {
+    const WHAT: &'static str = "auto or off";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|hook| hook.name() == text)
+            .ok_or_else(|| format!("`{text}` is none of them"))
+    }
+
+    fn show(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
 impl Config {
     /// Reads every key. Mistakes are noted in the section, with the position of their key.
     pub fn read(root: &mut Section<'_>) -> Self {
@@ -122,7 +174,10 @@ impl Netflow {
         let netflow = Self {
             period: section.or("period", Duration::from_secs(10)),
             hook: section.or("hook", Hook::Auto),
+            per_connection: section.or("per_connection", false),
             max_connections: section.or("max_connections", 262_144),
+            map_sockets: section.or("map_sockets", 65_536),
+            udp: Udp::read(&mut section.section("udp")),
             ring: section.or("ring", ByteSize(4 << 20)),
         };
         if !(Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&netflow.period) {
@@ -132,6 +187,22 @@ impl Netflow {
         if !ring.is_power_of_two() || !(64 << 10..=1 << 30).contains(&ring) {
             section.mistake("ring", "must be a power of two between 64KiB and 1GiB");
         }
+        if netflow.map_sockets == 0 {
+            section.mistake("map_sockets", "must be at least 1");
+        }
         netflow
+    }
+}
+
+impl Udp {
+    fn read(section: &mut Section<'_>) -> Self {
+        let udp = Self {
+            hook: section.or("hook", UdpHook::Auto),
+            max_flows: section.or("max_flows", 65_536),
+        };
+        if udp.max_flows == 0 {
+            section.mistake("max_flows", "must be at least 1");
+        }
+        udp
     }
 }

@@ -1,7 +1,9 @@
 //! The node agent: collectors, facts of the node, and the uplink to the gateway.
 
 mod btf;
+mod cgroup;
 pub mod config;
+mod container;
 pub mod host;
 pub mod netflow;
 pub mod privilege;

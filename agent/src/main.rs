@@ -48,20 +48,27 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
     let collector =
         Collector::attach(&config.netflow).context("the netflow collector cannot run")?;
-    let chosen = collector.chosen().clone();
+    let hooks = collector.hooks().to_vec();
     let identity = Identity::now(config.host.clone());
+    for chosen in &hooks {
+        tracing::info!(
+            event = chosen.event,
+            hook = chosen.hook,
+            reason = chosen.reason,
+            "observes"
+        );
+    }
     tracing::info!(
         host = identity.host,
-        hook = chosen.hook,
-        fallback_because = chosen.reason,
         adopted = collector.adopted(),
-        "netflow watches TCP"
+        "netflow watches TCP and UDP"
     );
-    let status = Arc::new(Status::new(vec![Hook {
-        event: "tcp_state".to_owned(),
+    let hooks = hooks.into_iter().map(|chosen| Hook {
+        event: chosen.event.to_owned(),
         hook: chosen.hook.to_owned(),
         reason: chosen.reason,
-    }]));
+    });
+    let status = Arc::new(Status::new(hooks.collect()));
     let queue = Arc::new(Queue::new(config.uplink.buffer.0 as usize));
     let uplink = Uplink::new(
         &config.gateway,

@@ -1,4 +1,4 @@
-//! The netflow collector: what every TCP connection of this node does, in every network namespace.
+//! The netflow collector: what every TCP connection and UDP flow of this node does, in every network namespace.
 //!
 //! The kernel side ([`kernel`]) reports the end of each connection at once; the live ones are read once a
 //! period by a pass. Nothing runs per packet or per call.
@@ -8,6 +8,7 @@ pub mod kernel;
 mod pass;
 mod rows;
 mod syscall;
+mod udp;
 
 use std::{
     fs, io,
@@ -29,6 +30,7 @@ use self::{
     kernel::{Chosen, KernelError, Programs},
     rows::Period,
     syscall::{FromKernel as _, release_freed_memory},
+    udp::UdpFlows,
 };
 use crate::{
     config::Netflow,
@@ -50,6 +52,8 @@ const MOST_ROWS: usize = 50_000;
 pub struct Collector {
     programs: Programs,
     connections: Connections,
+    udp: Option<UdpFlows>,
+    most_udp_flows: u64,
     period: Duration,
     read: u64,
     rows: u64,
@@ -76,10 +80,17 @@ impl Collector {
     /// # Errors
     /// If no way to observe TCP works on this kernel.
     pub fn attach(config: &Netflow) -> Result<Self, KernelError> {
-        let programs = Programs::attach(config.hook, config.ring.0 as u32)?;
+        let mut programs = Programs::attach(config)?;
+        let udp = programs.udp.take().map(|udp| UdpFlows::new(udp.flows));
         let mut collector = Self {
             programs,
-            connections: Connections::new(config.max_connections, first_ephemeral_port()),
+            connections: Connections::new(
+                config.max_connections,
+                first_ephemeral_port(),
+                config.per_connection,
+            ),
+            udp,
+            most_udp_flows: u64::from(config.udp.max_flows),
             period: config.period,
             read: 0,
             rows: 0,
@@ -90,10 +101,10 @@ impl Collector {
         Ok(collector)
     }
 
-    /// How TCP is observed.
+    /// How each event is observed; TCP state changes first.
     #[must_use]
-    pub fn chosen(&self) -> &Chosen {
-        &self.programs.chosen
+    pub fn hooks(&self) -> &[Chosen] {
+        &self.programs.hooks
     }
 
     /// Connections older than the agent that were adopted.
@@ -125,6 +136,9 @@ impl Collector {
             }
             self.wait(left.min(LOOK_EVERY));
             self.drain();
+            if self.udp_table_fills() {
+                self.look_at_udp();
+            }
         }
         // What happened since the last period is not lost by stopping.
         self.report(outputs, began);
@@ -159,7 +173,22 @@ impl Collector {
         self.note(done);
     }
 
-    fn note(&mut self, done: Result<(), pass::PassError>) {
+    /// Whether so many flows are in the kernel's table that it could be full before the period ends.
+    fn udp_table_fills(&self) -> bool {
+        let Some(udp) = &self.udp else { return false };
+        let added = self.programs.count(loss::UDP_FLOWS_ADDED).unwrap_or(0);
+        added.saturating_sub(udp.taken_out()) > self.most_udp_flows / 2
+    }
+
+    /// One pass over the UDP flows.
+    fn look_at_udp(&mut self) {
+        let Some(udp) = &mut self.udp else { return };
+        let connections = &mut self.connections;
+        let done = udp.pass(|key, flow, new| connections.datagrams(key, flow, new));
+        self.note(done);
+    }
+
+    fn note<E: std::error::Error>(&mut self, done: Result<(), E>) {
         if let Err(error) = done {
             self.failed_passes += 1;
             tracing::warn!(error = crate::error_chain(&error), "pass failed");
@@ -185,6 +214,7 @@ impl Collector {
         if complete {
             self.connections.end_pass();
         }
+        self.look_at_udp();
         let now = Instant::now();
         let events = self.connections.take(Period {
             end_unix_ns: unix_ns(),

@@ -1,5 +1,7 @@
 //! From records of connections, totals since each began, to rows of the period, deltas.
 
+mod udp;
+
 use std::{
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
@@ -7,7 +9,7 @@ use std::{
 
 use hashbrown::{HashMap, HashSet};
 use weir_ebpf_common::netflow::{TcpRecord, direction, kind, owner, state};
-use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent};
+use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent, Transport};
 
 use super::rows::{Delta, Period, Reason, Row, RowKey, Rows};
 use crate::process::Processes;
@@ -114,14 +116,16 @@ pub(super) struct Connections {
     processes: Processes,
     pass: u32,
     most: usize,
+    per_connection: bool,
     unsettled: bool,
     pub(super) tally: Tally,
 }
 
 impl Connections {
     /// Room for `most` connections that live over the end of a period. One without room is reported whole
-    /// when it ends. `first_ephemeral` is the lowest port that the kernel gives to clients.
-    pub(super) fn new(most: usize, first_ephemeral: u16) -> Self {
+    /// when it ends. `first_ephemeral` is the lowest port that the kernel gives to clients. With `per_connection`
+    /// every connection has rows of its own.
+    pub(super) fn new(most: usize, first_ephemeral: u16, per_connection: bool) -> Self {
         Self {
             live: HashMap::new(),
             listeners: Listeners {
@@ -133,6 +137,7 @@ impl Connections {
             processes: Processes::default(),
             pass: 0,
             most,
+            per_connection,
             unsettled: false,
             tally: Tally::default(),
         }
@@ -274,12 +279,16 @@ impl Connections {
             _ => guessed.unwrap_or_else(|| self.listeners.guess(record)),
         };
         let is_client = direction == Direction::Outgoing;
-        let process = self.processes.get(record.facts.pid, record.facts.name);
+        let both = self.per_connection;
+        let process = self
+            .processes
+            .get(record.facts.pid, record.facts.name, record.facts.cgroup);
         self.rows.row(RowKey {
+            transport: Transport::Tcp,
             src: address(record.family, record.local),
             dst: address(record.family, record.remote),
-            src_port: (!is_client).then_some(record.local_port),
-            dst_port: is_client.then_some(record.remote_port),
+            src_port: (both || !is_client).then_some(record.local_port),
+            dst_port: (both || is_client).then_some(record.remote_port),
             direction,
             source,
             netns: record.netns,

@@ -55,6 +55,7 @@ impl Reason {
 /// The tags over which connections are merged into one row.
 #[derive(Clone, Debug)]
 pub(super) struct RowKey {
+    pub(super) transport: Transport,
     pub(super) src: IpAddr,
     pub(super) dst: IpAddr,
     /// `None` is the merged client side.
@@ -69,7 +70,8 @@ pub(super) struct RowKey {
 
 impl PartialEq for RowKey {
     fn eq(&self, other: &Self) -> bool {
-        self.src == other.src
+        self.transport == other.transport
+            && self.src == other.src
             && self.dst == other.dst
             && self.src_port == other.src_port
             && self.dst_port == other.dst_port
@@ -88,6 +90,7 @@ impl Hash for RowKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.src, self.dst, self.src_port, self.dst_port).hash(state);
         (
+            self.transport as i32,
             self.direction as i32,
             self.netns,
             self.reason,
@@ -158,7 +161,7 @@ impl Row {
             dst_ip: octets(key.dst),
             src_port: key.src_port.map(u32::from),
             dst_port: key.dst_port.map(u32::from),
-            transport: Transport::Tcp.into(),
+            transport: key.transport.into(),
             direction: key.direction.into(),
             direction_source: key.source.into(),
             pid: key.process.pid,

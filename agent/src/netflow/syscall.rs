@@ -88,6 +88,115 @@ pub(super) fn open_iterator(link: impl AsFd) -> io::Result<File> {
     bpf(BPF_ITER_CREATE, &IterCreate { link, flags: 0 }).map(File::from)
 }
 
+/// The `batch` part of `union bpf_attr`.
+#[repr(C)]
+struct Batch {
+    from: u64,
+    to: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// The part of `union bpf_attr` for one element of a map.
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
+const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
+
+/// Reads up to `keys.len()` entries of a hash map, on from `place` (`None` is the beginning), and moves `place`;
+/// it is `None` again after the last one. Returns how many were read.
+///
+/// # Errors
+/// `ENOSPC` if a bucket has more entries than fit; otherwise what the kernel answers.
+pub(super) fn read_batch<K: FromKernel, V: FromKernel>(
+    map: BorrowedFd<'_>,
+    place: &mut Option<u64>,
+    keys: &mut [K],
+    values: &mut [V],
+) -> io::Result<usize> {
+    let mut next = 0u64;
+    let from = *place;
+    let mut batch = Batch {
+        from: from
+            .as_ref()
+            .map_or(0, |from| std::ptr::from_ref(from) as u64),
+        to: std::ptr::from_mut(&mut next) as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: keys.len().min(values.len()) as u32,
+        map: map.as_raw_fd() as u32,
+        element_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: the kernel writes `count` keys and values of the map's sizes, for which the caller's types stand,
+    // and at most eight bytes of the place; all live over the call, and any bytes are a value of them.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_LOOKUP_BATCH,
+            std::ptr::from_mut(&mut batch),
+            size_of::<Batch>(),
+        )
+    };
+    if answer < 0 {
+        let error = io::Error::last_os_error();
+        // The end of the map; what came before it was read.
+        if error.raw_os_error() != Some(libc::ENOENT) {
+            return Err(error);
+        }
+        *place = None;
+    } else {
+        *place = Some(next);
+    }
+    Ok(batch.count as usize)
+}
+
+/// Takes one entry out of a hash map. `None` if it is not there.
+///
+/// # Errors
+/// What the kernel answers; `EINVAL` or `ENOTSUPP` before Linux 5.14.
+pub(super) fn take_entry<K: FromKernel, V: FromKernel + Default>(
+    map: BorrowedFd<'_>,
+    key: &K,
+) -> io::Result<Option<V>> {
+    let mut value = V::default();
+    let element = Element {
+        map: map.as_raw_fd() as u32,
+        padding: 0,
+        key: std::ptr::from_ref(key) as u64,
+        value: std::ptr::from_mut(&mut value) as u64,
+        flags: 0,
+    };
+    // SAFETY: as for the batch, with one entry.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+            std::ptr::from_ref(&element),
+            size_of::<Element>(),
+        )
+    };
+    if answer == 0 {
+        return Ok(Some(value));
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ENOENT) {
+        return Ok(None);
+    }
+    Err(error)
+}
+
 /// Gives memory that was freed back to the kernel.
 ///
 /// Parsing the kernel's BTF takes 25 MB for a moment. glibc raises its limits with every large block that is
@@ -115,11 +224,15 @@ pub(super) unsafe trait FromKernel: Copy {
 
 // SAFETY: integers only, its size asserted to be the sum of its fields beside its definition.
 unsafe impl FromKernel for weir_ebpf_common::netflow::TcpRecord {}
+// SAFETY: the same.
+unsafe impl FromKernel for weir_ebpf_common::netflow::udp::UdpKey {}
+// SAFETY: the same.
+unsafe impl FromKernel for weir_ebpf_common::netflow::udp::UdpFlow {}
 
-/// The offsets as a read-only global of the programs.
+/// A value for a read-only global of the programs.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct OffsetsGlobal(pub(super) weir_ebpf_common::offsets::Offsets);
+pub(super) struct Global<T>(pub(super) T);
 
 // SAFETY: `u32` fields only.
-unsafe impl aya::Pod for OffsetsGlobal {}
+unsafe impl aya::Pod for Global<weir_ebpf_common::offsets::Offsets> {}

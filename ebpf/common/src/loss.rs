@@ -8,8 +8,12 @@ pub const RING_FULL: u32 = 1;
 pub const FACTS_FULL: u32 = 2;
 /// A connection ended of which nothing was known: it is older than the agent and no process held it at start.
 pub const UNKNOWN_CONNECTION: u32 = 3;
+/// UDP flows that were added to the table; not a loss, but how the agent knows how full it is.
+pub const UDP_FLOWS_ADDED: u32 = 4;
+/// UDP datagrams that were not counted because the table of flows was full.
+pub const UDP_FLOWS_FULL: u32 = 5;
 /// Number of counters.
-pub const LEN: u32 = 4;
+pub const LEN: u32 = 6;
 
 /// Name of a loss cause in metrics and logs; `None` for counters that are no loss.
 #[must_use]
@@ -18,6 +22,7 @@ pub const fn name(index: u32) -> Option<&'static str> {
         RING_FULL => Some("ring_full"),
         FACTS_FULL => Some("facts_full"),
         UNKNOWN_CONNECTION => Some("unknown_connection"),
+        UDP_FLOWS_FULL => Some("udp_flows_full"),
         _ => None,
     }
 }

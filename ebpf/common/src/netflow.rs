@@ -1,5 +1,7 @@
 //! Records and per-socket facts of the netflow collector.
 
+pub mod udp;
+
 /// `TCP_ESTABLISHED` and its siblings, from the kernel's `include/net/tcp_states.h`.
 pub mod state {
     #![expect(missing_docs, reason = "the kernel's names")]
@@ -45,12 +47,14 @@ pub mod owner {
     pub const UNKNOWN: u8 = 0;
     /// The process that listens; the one that serves may be another.
     pub const LISTENER: u8 = 1;
+    /// The process that made the socket; it may have handed it on.
+    pub const CREATOR: u8 = 2;
     /// The process that closed the socket or shut it down.
-    pub const CLOSER: u8 = 2;
+    pub const CLOSER: u8 = 3;
     /// The process whose descriptor table holds the socket.
-    pub const HOLDER: u8 = 3;
-    /// The process that called connect() or listen().
-    pub const CALLER: u8 = 4;
+    pub const HOLDER: u8 = 4;
+    /// The process that called connect(), listen(), accept() or sendto().
+    pub const CALLER: u8 = 5;
 }
 
 /// Bytes kept of an executable's name: the size of a name stored inside `struct dentry`.
@@ -66,6 +70,8 @@ pub struct Facts {
     pub established_ns: u64,
     /// Name of the owner's executable, zero-padded, as words so that it is copied without a loop call.
     pub name: [u64; NAME_LEN / 8],
+    /// Control group of the owner in the unified hierarchy (the inode of its folder), 0 if unknown.
+    pub cgroup: u64,
     /// Owner: process id in the initial pid namespace, 0 if unknown.
     pub pid: u32,
     /// One of [`direction`].
@@ -77,7 +83,7 @@ pub struct Facts {
     /// 1 once the end of the connection was reported.
     pub closed: u8,
 }
-const _: () = assert!(size_of::<Facts>() == 64);
+const _: () = assert!(size_of::<Facts>() == 72);
 
 /// One connection at one moment: totals since it began, not deltas.
 #[derive(Clone, Copy)]
@@ -120,7 +126,7 @@ pub struct TcpRecord {
     /// Always 0; keeps the size a multiple of 8.
     pub reserved: [u8; 6],
 }
-const _: () = assert!(size_of::<TcpRecord>() == 64 + 16 + 32 + 24 + 8 + 8);
+const _: () = assert!(size_of::<TcpRecord>() == 72 + 16 + 32 + 24 + 8 + 8);
 
 /// Key of the listener map on kernels without per-socket storage.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,8 @@ macro_rules! offsets {
             pub const ABSENT: Self = Self { $($field: ABSENT,)+ };
 
             /// Asks `find(struct, member path)` for every member; a member has one path for each
-            /// place where some kernel keeps it. What is not found stays [`ABSENT`].
+            /// place where some kernel keeps it. A path that ends in a colon asks for bits, not bytes.
+            /// What is not found stays [`ABSENT`].
             pub fn resolve(mut find: impl FnMut(&'static str, &'static str) -> Option<u32>) -> Self {
                 Self { $($field: None$(.or_else(|| find($of, $path)))+.unwrap_or(ABSENT),)+ }
             }
@@ -53,6 +54,10 @@ offsets! {
     net: "sock_common" ["skc_net"];
     /// Inode of a network namespace.
     net_inum: "net" ["ns.inum"];
+    /// Identifier that no other socket had since boot; 0 until somebody asks the kernel for it.
+    cookie: "sock_common" ["skc_cookie"];
+    /// What the program has set by itself, a field of four bits; with `SOCK_BINDPORT_LOCK` the local port.
+    userlocks_bit: "sock" ["sk_userlocks:"];
     /// IP protocol.
     protocol: "sock" ["sk_protocol"];
     /// Pending error.
@@ -79,6 +84,14 @@ offsets! {
     task_tgid: "task_struct" ["tgid"];
     /// Memory of a task, null for kernel threads and dying tasks.
     task_mm: "task_struct" ["mm"];
+    /// Control groups of a task.
+    task_cgroups: "task_struct" ["cgroups"];
+    /// The one of the unified hierarchy.
+    cgroups_unified: "css_set" ["dfl_cgrp"];
+    /// Folder of a control group.
+    cgroup_folder: "cgroup" ["kn"];
+    /// Inode of such a folder.
+    folder_id: "kernfs_node" ["id"];
     /// Executable of a process.
     mm_exe: "mm_struct" ["exe_file"];
     /// Directory entry of a file.

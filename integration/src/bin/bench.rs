@@ -9,7 +9,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
 
@@ -39,7 +39,7 @@ struct Work {
     run: fn(usize) -> anyhow::Result<()>,
 }
 
-const WORK: [Work; 3] = [
+const WORK: [Work; 4] = [
     Work {
         name: "connect, 1 B each way, close",
         times: 4000,
@@ -54,6 +54,11 @@ const WORK: [Work; 3] = [
         name: "bulk, 64 KiB writes",
         times: 8000,
         run: bulk,
+    },
+    Work {
+        name: "UDP ping-pong of 1 B",
+        times: 20_000,
+        run: datagrams,
     },
 ];
 
@@ -115,6 +120,20 @@ fn bulk(times: usize) -> anyhow::Result<()> {
     for _ in 0..times {
         client.write_all(&buffer)?;
         server.read_exact(&mut buffer)?;
+    }
+    Ok(())
+}
+
+fn datagrams(times: usize) -> anyhow::Result<()> {
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    client.connect(server.local_addr()?)?;
+    let mut byte = [0];
+    for _ in 0..times {
+        client.send(&byte)?;
+        let (_, from) = server.recv_from(&mut byte)?;
+        server.send_to(&byte, from)?;
+        client.recv(&mut byte)?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ fn client(kind: u8, bytes: u64) -> TcpRecord {
             connect_ns: 1_000_000,
             established_ns: 3_000_000,
             name: [0; 5],
+            cgroup: 0,
             pid: 0,
             direction: direction::CONNECT,
             owner: owner::CALLER,
@@ -78,7 +79,7 @@ fn total(events: &[FlowEvent], of: impl Fn(&Netflow) -> u64) -> u64 {
 fn periods_of_a_connection_add_up_to_its_totals() {
     let mut random = fastrand::Rng::with_seed(3);
     for _ in 0..500 {
-        let mut connections = Connections::new(10, 32_768);
+        let mut connections = Connections::new(10, 32_768, false);
         let (mut bytes, mut seen, mut events) = (0, 0, Vec::new());
         for _ in 0..random.u32(0..5) {
             bytes += random.u64(0..1000);
@@ -110,7 +111,7 @@ fn periods_of_a_connection_add_up_to_its_totals() {
 
 #[test]
 fn a_short_connection_is_one_row_with_its_connect_latency() {
-    let mut connections = Connections::new(10, 32_768);
+    let mut connections = Connections::new(10, 32_768, false);
     let events = period(&mut connections, &[], &[client(kind::CLOSED, 7)]);
     assert_eq!(events.len(), 1);
     let row = netflow(&events[0]);
@@ -127,7 +128,7 @@ fn a_short_connection_is_one_row_with_its_connect_latency() {
 
 #[test]
 fn the_last_row_of_a_flow_says_that_nothing_is_live() {
-    let mut connections = Connections::new(10, 32_768);
+    let mut connections = Connections::new(10, 32_768, false);
     let first = period(&mut connections, &[client(kind::LIVE, 1)], &[]);
     assert_eq!(netflow(&first[0]).connections, 1);
     // The owner is now known better, so the connection moves to another row: the old one must not stay at 1.
@@ -153,7 +154,7 @@ fn the_last_row_of_a_flow_says_that_nothing_is_live() {
 
 #[test]
 fn ports_used_again_are_another_connection_even_if_the_old_end_comes_late() {
-    let mut connections = Connections::new(10, 32_768);
+    let mut connections = Connections::new(10, 32_768, false);
     let mut events = period(&mut connections, &[client(kind::LIVE, 100)], &[]);
     let mut next = client(kind::LIVE, 5);
     next.facts.established_ns = 9_000_000;
@@ -172,7 +173,7 @@ fn ports_used_again_are_another_connection_even_if_the_old_end_comes_late() {
 
 #[test]
 fn a_connection_whose_end_was_lost_is_not_live_for_ever_and_is_counted() {
-    let mut connections = Connections::new(10, 32_768);
+    let mut connections = Connections::new(10, 32_768, false);
     period(&mut connections, &[client(kind::LIVE, 1)], &[]);
     period(&mut connections, &[], &[]);
     assert_eq!(
@@ -186,7 +187,7 @@ fn a_connection_whose_end_was_lost_is_not_live_for_ever_and_is_counted() {
 
 #[test]
 fn a_connection_without_room_is_reported_whole_at_its_end() {
-    let mut connections = Connections::new(0, 32_768);
+    let mut connections = Connections::new(0, 32_768, false);
     let mut events = period(&mut connections, &[client(kind::LIVE, 50)], &[]);
     assert_eq!(total(&events, |row| row.bytes_written), 0);
     events.extend(period(&mut connections, &[], &[client(kind::CLOSED, 80)]));
@@ -196,7 +197,7 @@ fn a_connection_without_room_is_reported_whole_at_its_end() {
 
 #[test]
 fn an_adopted_connection_without_room_is_counted_as_lost_and_never_reported_wrong() {
-    let mut connections = Connections::new(0, 32_768);
+    let mut connections = Connections::new(0, 32_768, false);
     let mut old = client(kind::ADOPTED, 1_000);
     old.facts.adopted = 1;
     connections.record(&old);
@@ -246,7 +247,7 @@ fn the_direction_of_an_older_connection_comes_from_the_listeners_else_from_the_p
         (old.local_port, old.remote_port) = ports;
         let mut listener = old;
         listener.kind = kind::LISTENING;
-        let mut connections = Connections::new(10, 32_768);
+        let mut connections = Connections::new(10, 32_768, false);
         connections.begin_owners();
         connections.record(&old);
         if listening {
@@ -290,7 +291,7 @@ fn a_reset_is_told_from_an_orderly_end() {
 
 #[test]
 fn failed_connects_are_rows_by_reason() {
-    let mut connections = Connections::new(10, 32_768);
+    let mut connections = Connections::new(10, 32_768, false);
     let failures = [libc::ECONNREFUSED, libc::ECONNREFUSED, libc::ETIMEDOUT, 0].map(|error| {
         let mut record = client(kind::FAILED, 0);
         (record.error, record.facts.established_ns) = (error as u16, 0);
@@ -318,7 +319,7 @@ fn failed_connects_are_rows_by_reason() {
 
 #[test]
 fn round_trip_times_weigh_as_many_bytes_as_they_served() {
-    let mut connections = Connections::new(10, 32_768);
+    let mut connections = Connections::new(10, 32_768, false);
     let (mut light, mut heavy) = (client(kind::CLOSED, 1), client(kind::CLOSED, 99));
     (light.local_port, light.rtt_us) = (1, 1000);
     heavy.rtt_us = 0;

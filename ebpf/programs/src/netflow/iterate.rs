@@ -1,7 +1,7 @@
 //! Passes over all live connections and over all open files, read by the agent like a file.
 
 use aya_ebpf::{
-    bindings::seq_file,
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, seq_file},
     cty::c_void,
     helpers::generated::{bpf_seq_write, bpf_skc_to_tcp_sock, bpf_sock_from_file},
 };
@@ -14,8 +14,12 @@ use crate::{
     maps::{SCRATCH, count},
     read::{Direct, Read, fill, offset},
     store::{ByAddress, Store},
-    task::name_of,
+    task::{cgroup_of, name_of},
+    udp::owner_in,
 };
+
+/// `IPPROTO_UDP`.
+const UDP: u16 = 17;
 
 /// Member `index` of a pass's context, which is an array of pointers that may be null.
 #[inline(always)]
@@ -106,6 +110,24 @@ pub(crate) fn live_in_namespace(ctx: *mut c_void) {
     }
 }
 
+/// Gives a UDP socket that has no owner the process that holds it.
+#[inline(always)]
+fn udp_owner(sock: *mut c_void, task: *const u8) {
+    let protocol: u16 = Direct::at(sock.cast_const().cast(), offset!(protocol));
+    if protocol != UDP {
+        return;
+    }
+    let Some(facts) = owner_in(sock, BPF_SK_STORAGE_GET_F_CREATE) else {
+        return count(loss::FACTS_FULL);
+    };
+    if facts.known_by == u32::from(owner::UNKNOWN) {
+        facts.pid = Direct::at(task, offset!(task_tgid));
+        facts.cgroup = cgroup_of::<Direct>(task);
+        facts.known_by = u32::from(owner::HOLDER);
+        name_of::<Direct>(&mut facts.name, task);
+    }
+}
+
 /// One open file of one process. Context: meta, task, descriptor, file.
 ///
 /// Adopts connections and listeners that are older than the agent, and puts the process that holds an
@@ -128,7 +150,7 @@ pub(crate) fn owners<S: Store>(ctx: *mut c_void) {
         return;
     }
     let Some((tcp, at)) = tcp_and_state(sock) else {
-        return;
+        return udp_owner(sock, task);
     };
     if !is_live(at) && at != state::LISTEN && at != state::SYN_SENT {
         return;
@@ -144,6 +166,7 @@ pub(crate) fn owners<S: Store>(ctx: *mut c_void) {
         } else {
             owner::HOLDER
         };
+        facts.cgroup = cgroup_of::<Direct>(task);
         name_of::<Direct>(&mut facts.name, task);
     }
     if new && at == state::SYN_SENT {

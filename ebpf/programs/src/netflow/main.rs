@@ -7,6 +7,7 @@
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(
     unsafe_code,
     reason = "kernel memory is read through raw pointers that the verifier checks"
@@ -23,18 +24,24 @@ mod read;
 mod state;
 mod store;
 mod task;
+mod udp;
 
 use aya_ebpf::{
     cty::c_void,
-    macros::{btf_tracepoint, raw_tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext},
+    macros::{btf_tracepoint, cgroup_skb, cgroup_sock, fexit, kretprobe, raw_tracepoint},
+    programs::{
+        BtfTracePointContext, FExitContext, RawTracePointContext, RetProbeContext, SkBuffContext,
+        SockContext,
+    },
 };
 
 use crate::{
     iterate::{live, live_in_namespace, owners},
+    maps::ACCEPT_ARGUMENTS,
     read::{Direct, Probe},
-    state::transition,
+    state::{accepted, transition},
     store::{ByAddress, InSocket},
+    udp::Way,
 };
 
 /// Kernel 5.11: a BTF tracepoint with direct loads and per-socket storage.
@@ -82,6 +89,75 @@ pub extern "C" fn tcp_owners_probe(ctx: *mut c_void) -> i32 {
     owners::<ByAddress>(ctx);
     0
 }
+
+/// A connection was handed to the process that serves it.
+#[fexit]
+pub fn tcp_accepted(ctx: FExitContext) -> i32 {
+    accepted::<Direct, InSocket>(accept_result(&ctx));
+    0
+}
+
+/// The same for facts kept by socket address.
+#[fexit]
+pub fn tcp_accepted_probe(ctx: FExitContext) -> i32 {
+    accepted::<Probe, ByAddress>(accept_result(&ctx));
+    0
+}
+
+/// The same by a return probe.
+#[kretprobe]
+pub fn tcp_accepted_return(ctx: RetProbeContext) -> u32 {
+    accepted::<Probe, ByAddress>(ctx.ret());
+    0
+}
+
+/// The result comes after the arguments, of which there were four before Linux 6.10.
+#[inline(always)]
+fn accept_result(ctx: &FExitContext) -> *mut c_void {
+    match ACCEPT_ARGUMENTS.load() {
+        2 => ctx.arg(2),
+        4 => ctx.arg(4),
+        _ => core::ptr::null_mut(),
+    }
+}
+
+/// Every packet that a socket receives.
+#[cgroup_skb]
+pub fn udp_incoming(ctx: SkBuffContext) -> i32 {
+    udp::packet(&ctx, Way::Incoming);
+    PASS
+}
+
+/// Every packet that a socket sends, and by whom.
+#[cgroup_skb]
+pub fn udp_outgoing(ctx: SkBuffContext) -> i32 {
+    udp::packet(&ctx, Way::Outgoing { by_current: true });
+    PASS
+}
+
+/// The same for kernels that do not say at this place which process runs (before 6.10).
+#[cgroup_skb]
+pub fn udp_outgoing_plain(ctx: SkBuffContext) -> i32 {
+    udp::packet(&ctx, Way::Outgoing { by_current: false });
+    PASS
+}
+
+/// Every internet socket that a process makes.
+#[cgroup_sock(sock_create)]
+pub fn udp_created(ctx: SockContext) -> i32 {
+    udp::created(&ctx);
+    PASS
+}
+
+/// A datagram for which the receiving socket had no room. Arguments: error, sock.
+#[raw_tracepoint]
+pub fn udp_refused(ctx: RawTracePointContext) -> i32 {
+    udp::refused(ctx.arg::<*const u8>(1));
+    0
+}
+
+/// What programs at a control group answer to let the packet or the socket pass.
+const PASS: i32 = 1;
 
 /// A program that could panic does not pass the verifier; the compiler still wants this.
 #[panic_handler]

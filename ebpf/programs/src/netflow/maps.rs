@@ -8,11 +8,14 @@ use aya_ebpf::{
     },
     cty::c_void,
     macros::{btf_map, map},
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use weir_ebpf_common::{
     loss,
-    netflow::{Facts, ListenKey, TcpRecord},
+    netflow::{
+        Facts, ListenKey, TcpRecord,
+        udp::{UdpFlow, UdpKey, UdpLast, UdpOwner},
+    },
     offsets::Offsets,
 };
 
@@ -24,6 +27,10 @@ pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::ABSENT);
 /// Filled in by the agent.
 #[unsafe(no_mangle)]
 pub(crate) static WAKE_AT: Global<u64> = Global::new(0);
+
+/// How many arguments `inet_csk_accept` has, 0 if the agent does not know.
+#[unsafe(no_mangle)]
+pub(crate) static ACCEPT_ARGUMENTS: Global<u32> = Global::new(0);
 
 /// Ends and failures of connections. The agent sets the real size.
 #[map]
@@ -47,22 +54,42 @@ pub(crate) static LISTENERS: HashMap<ListenKey, Facts> = HashMap::with_max_entri
 
 /// Facts in the socket itself; an accepted socket starts with a copy of its listener's.
 #[btf_map]
-pub(crate) static SOCKETS: SocketStorage = SocketStorage::new();
+pub(crate) static SOCKETS: SocketStorage<Facts, { CLONED }> = SocketStorage::new();
+
+/// Owners of UDP sockets, in the socket itself.
+#[btf_map]
+pub(crate) static UDP_OWNERS: SocketStorage<UdpOwner, { NOT_CLONED }> = SocketStorage::new();
+
+/// UDP flows. The agent sets the real size, reads it once a period and takes out what is idle.
+#[map]
+pub(crate) static UDP_FLOWS: HashMap<UdpKey, UdpFlow> =
+    HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+/// What a flow begins with: zeros.
+#[map]
+pub(crate) static UDP_EMPTY: Array<UdpFlow> = Array::with_max_entries(1, 0);
+
+/// The incoming packet that each CPU has counted last.
+#[map]
+pub(crate) static UDP_LAST: PerCpuArray<UdpLast> = PerCpuArray::with_max_entries(1, 0);
+
+const NOT_CLONED: usize = BPF_F_NO_PREALLOC as usize;
+const CLONED: usize = (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize;
 
 /// A socket storage map, as BTF describes one. aya-ebpf's own type has no `BPF_F_CLONE`.
 #[repr(C)]
-pub(crate) struct SocketStorage {
+pub(crate) struct SocketStorage<T, const FLAGS: usize> {
     r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
     key: *const i32,
-    value: *const Facts,
+    value: *const T,
     max_entries: *const [i32; 0],
-    map_flags: *const [i32; (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize],
+    map_flags: *const [i32; FLAGS],
 }
 
 // SAFETY: the fields are types for the loader to read; nothing dereferences them.
-unsafe impl Sync for SocketStorage {}
+unsafe impl<T, const FLAGS: usize> Sync for SocketStorage<T, FLAGS> {}
 
-impl SocketStorage {
+impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     const fn new() -> Self {
         Self {
             r#type: core::ptr::null(),
@@ -82,9 +109,15 @@ impl SocketStorage {
 /// Adds one to a counter of this CPU.
 #[inline(always)]
 pub(crate) fn count(index: u32) {
+    add(index, 1);
+}
+
+/// Adds to a counter of this CPU.
+#[inline(always)]
+pub(crate) fn add(index: u32, number: u64) {
     if let Some(value) = COUNTS.get_ptr_mut(index) {
         // SAFETY: the pointer is to this CPU's own slot.
-        unsafe { *value += 1 }
+        unsafe { *value += number }
     }
 }
 

@@ -25,8 +25,10 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
+/// `AF_INET`.
+pub(crate) const AF_INET: u16 = 2;
 /// `AF_INET6`.
-const AF_INET6: u16 = 10;
+pub(crate) const AF_INET6: u16 = 10;
 /// `SOCK_DONE` of `enum sock_flags`: a FIN was received.
 const SOCK_DONE: u32 = 1;
 

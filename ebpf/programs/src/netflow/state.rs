@@ -129,6 +129,23 @@ fn established<S: Store>(sock: *mut c_void, old: u32) {
     facts.established_ns = now();
 }
 
+/// accept() returns this socket to the process that called it. Null if it failed.
+#[inline(always)]
+pub(crate) fn accepted<R: Current, S: Store>(sock: *mut c_void) {
+    if sock.is_null() {
+        return;
+    }
+    if let Some(facts) = S::get(sock)
+        && facts.owner < owner::CALLER
+    {
+        if facts.pid == current_pid() {
+            facts.owner = owner::CALLER;
+        } else {
+            own_by_current::<R>(facts, owner::CALLER);
+        }
+    }
+}
+
 #[inline(always)]
 fn closing<R: Current, S: Store>(sock: *mut c_void) {
     let Some(facts) = S::get(sock) else { return };

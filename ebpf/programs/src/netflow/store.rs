@@ -108,6 +108,7 @@ impl Store for ByAddress {
             connect_ns: 0,
             established_ns: 0,
             name: [0; NAME_LEN / 8],
+            cgroup: 0,
             pid: 0,
             direction: 0,
             owner: 0,

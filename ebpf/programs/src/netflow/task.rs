@@ -4,7 +4,7 @@ use aya_ebpf::{
     cty::c_void,
     helpers::{
         bpf_get_current_pid_tgid,
-        generated::{bpf_get_current_task, bpf_get_current_task_btf},
+        generated::{bpf_get_current_cgroup_id, bpf_get_current_task, bpf_get_current_task_btf},
     },
 };
 use weir_ebpf_common::netflow::{Facts, NAME_LEN};
@@ -40,6 +40,22 @@ pub(crate) fn current_pid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
+/// Control group of the running task in the unified hierarchy.
+#[inline(always)]
+pub(crate) fn current_cgroup() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_get_current_cgroup_id() }
+}
+
+/// Control group of a task in the unified hierarchy; 0 if the kernel has none.
+#[inline(always)]
+pub(crate) fn cgroup_of<R: Read>(task: *const u8) -> u64 {
+    let groups: u64 = R::at(task, offset!(task_cgroups));
+    let group: u64 = R::at(groups as *const u8, offset!(cgroups_unified));
+    let folder: u64 = R::at(group as *const u8, offset!(cgroup_folder));
+    R::at(folder as *const u8, offset!(folder_id))
+}
+
 /// Makes the running process the owner.
 ///
 /// A process that is being killed closes its sockets when its memory is gone and its executable cannot
@@ -47,6 +63,7 @@ pub(crate) fn current_pid() -> u32 {
 #[inline(always)]
 pub(crate) fn own_by_current<R: Current>(facts: &mut Facts, how: u8) {
     facts.pid = current_pid();
+    facts.cgroup = current_cgroup();
     facts.owner = how;
     name_of::<R>(&mut facts.name, R::task());
 }

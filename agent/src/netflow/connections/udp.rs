@@ -1,0 +1,125 @@
+//! From UDP flows to rows of the period.
+
+use weir_ebpf_common::netflow::udp::{UdpFlow, UdpKey, trait_of};
+use weir_proto::flow::v1::{Direction, DirectionSource, Transport};
+
+use super::{Connections, address};
+use crate::netflow::{
+    rows::{Delta, RowKey},
+    udp::Datagrams,
+};
+
+impl Connections {
+    /// Adds what a flow did.
+    pub(in crate::netflow) fn datagrams(&mut self, key: &UdpKey, flow: &UdpFlow, new: Datagrams) {
+        let (direction, source) = direction(key, flow, self.listeners.first_ephemeral);
+        let is_client = direction == Direction::Outgoing;
+        let process = self
+            .processes
+            .get(flow.owner.pid, flow.owner.name, flow.owner.cgroup);
+        let both = self.per_connection;
+        let row = self.rows.row(RowKey {
+            transport: Transport::Udp,
+            src: address(key.family, key.local),
+            dst: address(key.family, key.remote),
+            src_port: (both || !is_client).then_some(key.local_port),
+            dst_port: (both || is_client).then_some(key.remote_port),
+            direction,
+            source,
+            netns: flow.netns,
+            reason: None,
+            process,
+        });
+        row.add(Delta {
+            bytes_read: new.bytes_in,
+            bytes_written: new.bytes_out,
+            packets_read: new.datagrams_in,
+            packets_written: new.datagrams_out,
+            ..Delta::default()
+        });
+    }
+}
+
+/// Who serves.
+///
+/// A program that lets the kernel choose its port is a client. One that binds its port itself and is spoken to
+/// first is a server. What is left (a bound socket that spoke first, or of which the beginning was not seen) is
+/// guessed from the ports.
+fn direction(key: &UdpKey, flow: &UdpFlow, first_ephemeral: u16) -> (Direction, DirectionSource) {
+    let is = |bit| flow.traits & bit != 0;
+    if is(trait_of::BOUND) && is(trait_of::BEGAN_INCOMING) {
+        (Direction::Incoming, DirectionSource::Bind)
+    } else if is(trait_of::BOUND)
+        && key.local_port < first_ephemeral
+        && key.local_port < key.remote_port
+    {
+        (Direction::Incoming, DirectionSource::Port)
+    } else if is(trait_of::BOUND) && !is(trait_of::CONNECTED) {
+        (Direction::Outgoing, DirectionSource::Port)
+    } else if is(trait_of::CONNECTED) {
+        (Direction::Outgoing, DirectionSource::Connect)
+    } else {
+        (Direction::Outgoing, DirectionSource::Bind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST_EPHEMERAL: u16 = 32_768;
+
+    fn of(local_port: u16, remote_port: u16, traits: u32) -> (Direction, DirectionSource) {
+        let key = UdpKey {
+            socket: 1,
+            local: [1; 4],
+            remote: [2; 4],
+            local_port,
+            remote_port,
+            family: 2,
+            reserved: 0,
+        };
+        let flow = UdpFlow {
+            traits,
+            ..UdpFlow::default()
+        };
+        direction(&key, &flow, FIRST_EPHEMERAL)
+    }
+
+    #[test]
+    fn a_bound_socket_that_is_spoken_to_first_serves() {
+        let traits = trait_of::BOUND | trait_of::BEGAN_INCOMING;
+        assert_eq!(
+            of(53, 40_000, traits),
+            (Direction::Incoming, DirectionSource::Bind)
+        );
+        assert_eq!(
+            of(40_001, 40_000, traits),
+            (Direction::Incoming, DirectionSource::Bind)
+        );
+    }
+
+    #[test]
+    fn a_socket_whose_port_the_kernel_chose_is_a_client_whoever_speaks_first() {
+        assert_eq!(
+            of(40_000, 53, 0),
+            (Direction::Outgoing, DirectionSource::Bind)
+        );
+        assert_eq!(
+            of(40_000, 53, trait_of::CONNECTED | trait_of::BEGAN_INCOMING),
+            (Direction::Outgoing, DirectionSource::Connect)
+        );
+    }
+
+    #[test]
+    fn what_only_the_ports_tell_is_marked_as_a_guess() {
+        assert_eq!(
+            of(53, 40_000, trait_of::BOUND),
+            (Direction::Incoming, DirectionSource::Port)
+        );
+        assert_eq!(
+            of(123, 123, trait_of::BOUND),
+            (Direction::Outgoing, DirectionSource::Port)
+        );
+    }
+}

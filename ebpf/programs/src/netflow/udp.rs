@@ -1,0 +1,351 @@
+//! UDP, one packet at a time, at the control group of its socket.
+//!
+//! There the kernel shows each packet once per socket that sends or receives it, whatever the network
+//! namespace, the number of interfaces on the way, loopback and bridges; outgoing ones before they are
+//! fragmented, incoming ones after they are put together again.
+
+use core::{arch::asm, mem::MaybeUninit};
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{BPF_NOEXIST, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    cty::c_void,
+    helpers::{
+        bpf_probe_read_kernel,
+        generated::{
+            bpf_get_socket_cookie, bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_load_bytes,
+        },
+    },
+    programs::{SkBuffContext, SockContext},
+};
+use weir_ebpf_common::{
+    loss,
+    netflow::{
+        owner,
+        udp::{UdpFlow, UdpKey, UdpOwner, trait_of},
+    },
+};
+
+use crate::{
+    maps::{UDP_EMPTY, UDP_FLOWS, UDP_LAST, UDP_OWNERS, add, count},
+    read::{AF_INET, AF_INET6, Probe, Read as _, namespace, offset},
+    task::{Current as _, current_cgroup, current_pid, name_of},
+};
+
+/// `IPPROTO_UDP`.
+const UDP: u8 = 17;
+const UDP_HEADER: u32 = 8;
+const IPV6_HEADER: u32 = 40;
+/// `SOCK_BINDPORT_LOCK` of the kernel's `include/net/sock.h`.
+const BINDPORT_LOCK: u8 = 8;
+/// IPv6 extension headers that are looked through; more than any stack sends.
+const MOST_EXTENSIONS: u32 = 6;
+/// `TCP_ESTABLISHED`: the kernel uses the name for connected UDP sockets too.
+const CONNECTED: u32 = 1;
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Incoming,
+    /// With the sender's identity, on kernels that tell it here.
+    Outgoing {
+        by_current: bool,
+    },
+}
+
+/// Where the UDP header of a packet begins. `None` if it carries no UDP.
+#[inline(always)]
+fn udp_header(ctx: &SkBuffContext) -> Option<(u32, u16)> {
+    // SAFETY: fields of the context.
+    let (start, end) = unsafe {
+        let packet = ctx.skb.skb;
+        ((*packet).data as usize, (*packet).data_end as usize)
+    };
+    if start + 20 > end {
+        return None;
+    }
+    // SAFETY: the verifier checks these loads against the comparison above.
+    let (first, v4_protocol, v6_next) = unsafe {
+        let packet = start as *const u8;
+        (*packet, *packet.add(9), *packet.add(6))
+    };
+    match first >> 4 {
+        4 if v4_protocol == UDP => Some((u32::from(first & 0x0f) * 4, AF_INET)),
+        6 if v6_next == UDP => Some((IPV6_HEADER, AF_INET6)),
+        // Hop-by-hop options, routing, authentication, destination options: headers before the UDP one.
+        6 if matches!(v6_next, 0 | 43 | 51 | 60) => after_extensions(ctx, v6_next),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn after_extensions(ctx: &SkBuffContext, first: u8) -> Option<(u32, u16)> {
+    let (mut next, mut at) = (first, IPV6_HEADER);
+    for _ in 0..MOST_EXTENSIONS {
+        let header: u16 = load(ctx, at)?;
+        let [following, length] = header.to_ne_bytes();
+        at += match next {
+            0 | 43 | 60 => (u32::from(length) + 1) * 8,
+            51 => (u32::from(length) + 2) * 4,
+            _ => return None,
+        };
+        next = following;
+        if next == UDP {
+            return Some((at, AF_INET6));
+        }
+    }
+    None
+}
+
+/// A value of the packet, as it is on the wire.
+#[inline(always)]
+fn load<T: Copy + Default>(ctx: &SkBuffContext, at: u32) -> Option<T> {
+    let mut value = T::default();
+    let to: *mut T = &raw mut value;
+    // SAFETY: the helper writes as many bytes as the value has.
+    let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), at, to.cast(), size_of::<T>() as u32) };
+    (failed == 0).then_some(value)
+}
+
+/// Counts one packet. Never touches it.
+#[inline(always)]
+pub(crate) fn packet(ctx: &SkBuffContext, way: Way) {
+    let Some((header, family)) = udp_header(ctx) else {
+        return;
+    };
+    // SAFETY: a field of the context.
+    let segments = unsafe { (*ctx.skb.skb).gso_segs };
+    // A packet that the kernel or the network card cuts later counts as what it becomes.
+    let datagrams = if segments > 1 { u64::from(segments) } else { 1 };
+    let bytes = u64::from(ctx.len().saturating_sub(header + UDP_HEADER));
+    if way == Way::Incoming {
+        // Not on the stack: what this CPU does next may be to find that the receiver has no room, and
+        // `refused` then needs to know the flow.
+        let Some(last) = UDP_LAST.get_ptr_mut(0) else {
+            return;
+        };
+        // SAFETY: this CPU's own slot, and receiving is not interrupted by receiving.
+        let last = unsafe { &mut *last };
+        (last.bytes, last.datagrams) = (bytes, datagrams);
+        if read_key(&mut last.key, ctx, header, family, way).is_some() {
+            add_to_flow(ctx, &last.key, way, bytes, datagrams);
+        }
+    } else {
+        let mut key = MaybeUninit::<UdpKey>::uninit();
+        // SAFETY: `read_key` writes every field before one is read.
+        let key = unsafe { &mut *key.as_mut_ptr() };
+        if read_key(key, ctx, header, family, way).is_some() {
+            add_to_flow(ctx, key, way, bytes, datagrams);
+        }
+    }
+}
+
+#[inline(always)]
+fn add_to_flow(ctx: &SkBuffContext, key: &UdpKey, way: Way, bytes: u64, datagrams: u64) {
+    match UDP_FLOWS.get_ptr_mut(key).or_else(|| begin(ctx, key, way)) {
+        Some(flow) => add_to(flow, way, bytes, datagrams),
+        None => add(loss::UDP_FLOWS_FULL, datagrams),
+    }
+}
+
+#[inline(always)]
+fn read_key(
+    key: &mut UdpKey,
+    ctx: &SkBuffContext,
+    header: u32,
+    family: u16,
+    way: Way,
+) -> Option<()> {
+    // SAFETY: the helper takes any packet of this hook.
+    key.socket = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    let (from, to) = if way == Way::Incoming {
+        (&mut key.remote, &mut key.local)
+    } else {
+        (&mut key.local, &mut key.remote)
+    };
+    if family == AF_INET {
+        let [source, destination]: [u32; 2] = load(ctx, 12)?;
+        (*from, *to) = ([source, 0, 0, 0], [destination, 0, 0, 0]);
+    } else {
+        *from = load(ctx, 8)?;
+        *to = load(ctx, 24)?;
+    }
+    let [source, destination]: [u16; 2] = load(ctx, header)?;
+    let (source, destination) = (u16::from_be(source), u16::from_be(destination));
+    (key.local_port, key.remote_port) = if way == Way::Incoming {
+        (destination, source)
+    } else {
+        (source, destination)
+    };
+    key.family = family;
+    key.reserved = 0;
+    Some(())
+}
+
+#[inline(always)]
+fn add_to(flow: *mut UdpFlow, way: Way, bytes: u64, datagrams: u64) {
+    // SAFETY: map memory. Every CPU adds atomically, and nothing else writes these fields.
+    unsafe {
+        let (bytes_at, datagrams_at) = if way == Way::Incoming {
+            (&raw mut (*flow).bytes_in, &raw mut (*flow).datagrams_in)
+        } else {
+            (&raw mut (*flow).bytes_out, &raw mut (*flow).datagrams_out)
+        };
+        atomic_add(bytes_at, bytes);
+        atomic_add(datagrams_at, datagrams);
+    }
+}
+
+/// Adds to a number that other CPUs add to at the same time. Rust has no such operation for this target,
+/// the machine has.
+///
+/// # Safety
+/// `to` is what the verifier takes for writable memory of eight bytes.
+#[inline(always)]
+unsafe fn atomic_add(to: *mut u64, number: u64) {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        asm!("lock *(u64 *)({to} + 0) += {number}", to = in(reg) to, number = in(reg) number);
+    }
+}
+
+/// First packet of a flow. `None` if the table is full.
+#[inline(always)]
+fn begin(ctx: &SkBuffContext, key: &UdpKey, way: Way) -> Option<*mut UdpFlow> {
+    let empty = UDP_EMPTY.get(0)?;
+    let is_new = UDP_FLOWS.insert(key, empty, u64::from(BPF_NOEXIST)).is_ok();
+    let flow = UDP_FLOWS.get_ptr_mut(key)?;
+    // Else another CPU was faster.
+    if is_new {
+        count(loss::UDP_FLOWS_ADDED);
+        // SAFETY: map memory; only the CPU that has added the flow writes what does not count.
+        describe(ctx, unsafe { &mut *flow }, way);
+    }
+    Some(flow)
+}
+
+/// Notes what is known of the socket. Until `DESCRIBED` is set, the agent leaves the flow alone.
+#[inline(always)]
+fn describe(ctx: &SkBuffContext, flow: &mut UdpFlow, way: Way) {
+    let mut traits = trait_of::DESCRIBED;
+    if way == Way::Incoming {
+        traits |= trait_of::BEGAN_INCOMING;
+    }
+    // SAFETY: a field of the context: the socket at whose control group we are.
+    let sock = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
+    if !sock.is_null() {
+        // SAFETY: checked for null.
+        let sock: *mut bpf_sock = unsafe { bpf_sk_fullsock(sock) };
+        if !sock.is_null() {
+            // SAFETY: checked for null.
+            if unsafe { (*sock).state } == CONNECTED {
+                traits |= trait_of::CONNECTED;
+            }
+            let address = untyped(sock);
+            if is_bound(address) {
+                traits |= trait_of::BOUND;
+            }
+            flow.netns = namespace::<Probe>(address);
+            describe_owner(&mut flow.owner, sock, way);
+        }
+    }
+    // SAFETY: a field of the flow. Volatile: it is written last.
+    unsafe { core::ptr::write_volatile(&raw mut flow.traits, traits) };
+}
+
+/// The address of a socket as a number. The verifier lets nobody add an offset to the typed pointer that this kind
+/// of program gets, not even for a checked read.
+#[inline(always)]
+fn untyped(sock: *mut bpf_sock) -> *const u8 {
+    let typed = sock;
+    // SAFETY: reads the pointer from our own stack, as bytes.
+    unsafe { bpf_probe_read_kernel((&raw const typed).cast::<u64>()) }.unwrap_or_default()
+        as *const u8
+}
+
+/// Whether the program chose the local port. The kernel keeps that in a field of four bits.
+#[inline(always)]
+fn is_bound(sock: *const u8) -> bool {
+    let bit = offset!(userlocks_bit);
+    let byte: u8 = Probe::at(sock, bit / 8);
+    (byte >> (bit % 8)) & BINDPORT_LOCK != 0
+}
+
+/// The owner kept in a UDP socket.
+#[inline(always)]
+pub(crate) fn owner_in<'a>(sock: *mut c_void, flags: u32) -> Option<&'a mut UdpOwner> {
+    // SAFETY: the helper checks the socket; what it returns lives as long as the socket, longer than this run.
+    unsafe {
+        bpf_sk_storage_get(
+            UDP_OWNERS.as_ptr(),
+            sock,
+            core::ptr::null_mut(),
+            u64::from(flags),
+        )
+        .cast::<UdpOwner>()
+        .as_mut()
+    }
+}
+
+#[inline(always)]
+fn describe_owner(to: &mut UdpOwner, sock: *mut bpf_sock, way: Way) {
+    let sock = sock.cast();
+    if way == (Way::Outgoing { by_current: true }) {
+        // Who sends is nearer to the truth than who made the socket.
+        if let Some(owner) = owner_in(sock, BPF_SK_STORAGE_GET_F_CREATE) {
+            if owner.pid != current_pid() {
+                own_by_current(owner, owner::CALLER);
+            }
+            *to = *owner;
+        }
+    } else if let Some(owner) = owner_in(sock, 0) {
+        *to = *owner;
+    }
+}
+
+#[inline(always)]
+fn own_by_current(owner: &mut UdpOwner, how: u8) {
+    let task = Probe::task();
+    // The kernel's own threads send for somebody else.
+    if Probe::at::<u64>(task, offset!(task_mm)) == 0 {
+        return;
+    }
+    owner.pid = current_pid();
+    owner.cgroup = current_cgroup();
+    owner.known_by = u32::from(how);
+    name_of::<Probe>(&mut owner.name, task);
+}
+
+/// A process made a socket.
+#[inline(always)]
+pub(crate) fn created(ctx: &SockContext) {
+    // SAFETY: a field of the context.
+    if unsafe { (*ctx.sock).protocol } != u32::from(UDP) {
+        return;
+    }
+    match owner_in(ctx.as_ptr(), BPF_SK_STORAGE_GET_F_CREATE) {
+        Some(owner) => own_by_current(owner, owner::CREATOR),
+        None => count(loss::FACTS_FULL),
+    }
+}
+
+/// The receiver had no room for the packet that this CPU has just counted: takes it back.
+#[inline(always)]
+pub(crate) fn refused(sock: *const u8) {
+    let Some(last) = UDP_LAST.get_ptr(0) else {
+        return;
+    };
+    // SAFETY: this CPU's own slot.
+    let last = unsafe { &*last };
+    if Probe::at::<u64>(sock, offset!(cookie)) != last.key.socket {
+        return;
+    }
+    if let Some(flow) = UDP_FLOWS.get_ptr_mut(&last.key) {
+        add_to(
+            flow,
+            Way::Incoming,
+            last.bytes.wrapping_neg(),
+            last.datagrams.wrapping_neg(),
+        );
+    }
+}
