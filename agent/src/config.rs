@@ -110,25 +110,52 @@ impl Scalar for Hook {
 pub enum UdpHook {
     /// The best that the kernel takes.
     Auto,
+    /// Packets at the control group of their socket.
+    CgroupSkb,
+    /// Tracepoints at the end of calls, which tell no peer of unconnected sockets (Linux 6.3).
+    LengthTracepoint,
+    /// Exits of the kernel's send and receive functions.
+    Fexit,
     /// Not at all.
     Off,
 }
 
 impl UdpHook {
-    const ALL: [Self; 2] = [Self::Auto, Self::Off];
+    const ALL: [Self; 5] = [
+        Self::Auto,
+        Self::CgroupSkb,
+        Self::LengthTracepoint,
+        Self::Fexit,
+        Self::Off,
+    ];
+
+    /// What to try, in order.
+    #[must_use]
+    pub const fn ways(self) -> &'static [Self] {
+        match self {
+            Self::Auto => &[Self::CgroupSkb, Self::Fexit, Self::LengthTracepoint],
+            Self::CgroupSkb => &[Self::CgroupSkb],
+            Self::LengthTracepoint => &[Self::LengthTracepoint],
+            Self::Fexit => &[Self::Fexit],
+            Self::Off => &[],
+        }
+    }
 
     /// Name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
+            Self::CgroupSkb => "cgroup_skb",
+            Self::LengthTracepoint => "length_tracepoint",
+            Self::Fexit => "fexit",
             Self::Off => "off",
         }
     }
 }
 
 impl Scalar for UdpHook {
-    const WHAT: &'static str = "auto or off";
+    const WHAT: &'static str = "auto, cgroup_skb, fexit, length_tracepoint or off";
 
     fn parse(text: &str) -> Result<Self, String> {
         Self::ALL

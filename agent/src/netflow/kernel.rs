@@ -111,7 +111,7 @@ impl Programs {
         } else {
             by_address_way(&mut ebpf, btf, &mut hooks)?
         };
-        let udp = udp::attach(&mut ebpf, config.udp.hook, &mut hooks);
+        let udp = udp::attach(&mut ebpf, btf, config.udp.hook, &mut hooks);
         Ok(Self {
             events: take_map(&mut ebpf, "EVENTS")?,
             counts: take_map(&mut ebpf, "COUNTS")?,
@@ -177,6 +177,7 @@ fn load(
         .override_global("OFFSETS", &offsets, true)
         .override_global("WAKE_AT", &wake_at, true)
         .override_global("ACCEPT_ARGUMENTS", &layout.accept_arguments, true)
+        .override_global("UDP_RECEIVE_ARGUMENTS", &layout.receive_arguments, true)
         .map_max_entries("EVENTS", ring_bytes)
         .map_max_entries("FACTS", if in_sockets { 1 } else { sockets })
         .map_max_entries("LISTENERS", if in_sockets { 1 } else { MAP_LISTENERS })

@@ -100,6 +100,8 @@ offsets! {
     dentry_name_len: "dentry" ["d_name.len"];
     /// A name short enough to be stored inside the entry (the second place up to Linux 6.13).
     dentry_name: "dentry" ["d_shortname", "d_iname"];
+    /// Address that a send or receive call names.
+    message_name: "msghdr" ["msg_name"];
     /// Socket of a `struct socket`.
     socket_sock: "socket" ["sk"];
 }

@@ -48,6 +48,8 @@ pub(super) struct Layout {
     pub(super) offsets: Offsets,
     /// How many arguments `inet_csk_accept` has: its result comes after them. 0 if it is not known.
     pub(super) accept_arguments: u32,
+    /// The same for `udp_recvmsg`.
+    pub(super) receive_arguments: u32,
 }
 
 impl Layout {
@@ -71,6 +73,7 @@ impl Layout {
         }
         Ok(Self {
             accept_arguments: members.arguments("inet_csk_accept").unwrap_or(0),
+            receive_arguments: members.arguments("udp_recvmsg").unwrap_or(0),
             offsets: Offsets {
                 dentry_name: name_offset(&offsets),
                 ..offsets
@@ -133,8 +136,24 @@ pub(super) fn attach_accept_exit(
     btf: &Btf,
     name: &'static str,
 ) -> Result<(), KernelError> {
+    load_exit(ebpf, btf, name, ACCEPT)?;
+    attach_exit(ebpf, name)
+}
+
+/// Loads a program for the end of a kernel function.
+pub(super) fn load_exit(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    name: &'static str,
+    function: &str,
+) -> Result<(), KernelError> {
     let exit: &mut FExit = program(ebpf, name)?;
-    exit.load(ACCEPT, btf).map_err(refused(name))?;
+    exit.load(function, btf).map_err(refused(name))
+}
+
+/// Attaches a program that was loaded for the end of a kernel function.
+pub(super) fn attach_exit(ebpf: &mut Ebpf, name: &'static str) -> Result<(), KernelError> {
+    let exit: &mut FExit = program(ebpf, name)?;
     exit.attach().map(drop).map_err(refused(name))
 }
 

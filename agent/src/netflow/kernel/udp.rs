@@ -1,14 +1,15 @@
 //! Attaches what observes UDP.
 
 use aya::{
-    Ebpf,
+    Btf, Ebpf,
     maps::{Map, MapData},
     programs::CgroupSkbAttachType::{Egress, Ingress},
 };
 
 use super::{
     Chosen, KernelError,
-    attach::{attach_raw, attach_to_cgroup, attach_to_sockets, brief},
+    attach::{attach_exit, attach_raw, attach_to_cgroup, attach_to_sockets, load_exit},
+    why,
 };
 use crate::{cgroup::Root, config::UdpHook};
 
@@ -21,23 +22,81 @@ pub struct Udp {
 /// Attaches the best set of programs, or none if it is switched off or nothing works.
 ///
 /// What could not be attached is said in `hooks`; TCP does not depend on it.
-pub(super) fn attach(ebpf: &mut Ebpf, hook: UdpHook, hooks: &mut Vec<Chosen>) -> Option<Udp> {
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    hook: UdpHook,
+    hooks: &mut Vec<Chosen>,
+) -> Option<Udp> {
     if hook == UdpHook::Off {
         hooks.push(Chosen::none("udp", "switched off"));
         return None;
     }
-    match at_cgroup(ebpf, hooks) {
-        Ok(udp) => Some(udp),
-        Err(error) => {
-            let why = brief(&crate::error_chain(&error));
-            hooks.push(Chosen::none("udp", &format!("cgroup_skb: {why}")));
-            None
+    let mut tried = Vec::new();
+    for way in hook.ways() {
+        let attached = match way {
+            UdpHook::Fexit => at_exits(ebpf, btf, hooks),
+            UdpHook::LengthTracepoint => at_lengths(ebpf, hooks),
+            _ => at_cgroup(ebpf, hooks),
+        };
+        match attached.and_then(|()| flows(ebpf)) {
+            Ok(udp) => {
+                if let Some(chosen) = hooks.iter_mut().find(|chosen| chosen.event == "udp") {
+                    tried.push(std::mem::take(&mut chosen.reason));
+                    tried.retain(|reason| !reason.is_empty());
+                    chosen.reason = tried.join("; ");
+                }
+                return Some(udp);
+            }
+            Err(error) => tried.push(format!("{}: {}", way.name(), why(&error))),
         }
+    }
+    hooks.push(Chosen::none("udp", tried.join("; ")));
+    None
+}
+
+fn flows(ebpf: &mut Ebpf) -> Result<Udp, KernelError> {
+    match ebpf.take_map("UDP_FLOWS") {
+        Some(Map::HashMap(flows)) => Ok(Udp { flows }),
+        _ => Err(KernelError::Map {
+            name: "UDP_FLOWS",
+            source: None,
+        }),
     }
 }
 
+/// The ends of the kernel's own send and receive functions.
+fn at_exits(ebpf: &mut Ebpf, btf: &Btf, hooks: &mut Vec<Chosen>) -> Result<(), KernelError> {
+    // All or none: half of them would count half of the traffic.
+    let exits = [
+        ("udp_sent_v4", "udp_sendmsg"),
+        ("udp_sent_v6", "udpv6_sendmsg"),
+        ("udp_received_v4", "udp_recvmsg"),
+        ("udp_received_v6", "udpv6_recvmsg"),
+    ];
+    for (name, function) in exits {
+        load_exit(ebpf, btf, name, function)?;
+    }
+    for (name, _) in exits {
+        attach_exit(ebpf, name)?;
+    }
+    hooks.push(Chosen::new("udp", "fexit", ""));
+    hooks.push(Chosen::new("udp_owner", "fexit", ""));
+    Ok(())
+}
+
+/// The tracepoints at the end of send and receive calls.
+fn at_lengths(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Result<(), KernelError> {
+    attach_raw(ebpf, "udp_receive_length", "sock_recv_length")?;
+    attach_raw(ebpf, "udp_send_length", "sock_send_length")?;
+    let limit = "no peer of unconnected sockets: their rows have the address 0.0.0.0 or ::";
+    hooks.push(Chosen::new("udp", "length_tracepoint", limit));
+    hooks.push(Chosen::new("udp_owner", "length_tracepoint", ""));
+    Ok(())
+}
+
 /// Packets at the control group of their socket.
-fn at_cgroup(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Result<Udp, KernelError> {
+fn at_cgroup(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Result<(), KernelError> {
     let root = Root::open()?;
     // Who makes a socket comes first, so that no socket is seen sending before its maker is known.
     let creator = attach_to_sockets(ebpf, "udp_created", &root);
@@ -47,38 +106,35 @@ fn at_cgroup(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Result<Udp, KernelErro
     }
     attach_to_cgroup(ebpf, "udp_incoming", &root, Ingress)?;
     let refused = attach_raw(ebpf, "udp_refused", "udp_fail_queue_rcv_skb");
-    let Some(Map::HashMap(flows)) = ebpf.take_map("UDP_FLOWS") else {
-        return Err(KernelError::Map {
-            name: "UDP_FLOWS",
-            source: None,
-        });
-    };
     hooks.push(Chosen::new("udp", "cgroup_skb", root.limits()));
     hooks.push(owner_hook(sender, creator));
     hooks.push(match refused {
         Ok(()) => Chosen::new("udp_refused", "raw_tracepoint", ""),
-        Err(error) => Chosen::none("udp_refused", &brief(&crate::error_chain(&error))),
+        Err(error) => Chosen::none("udp_refused", why(&error)),
     });
-    Ok(Udp { flows })
+    Ok(())
 }
 
 fn owner_hook(sender: Result<(), KernelError>, creator: Result<(), KernelError>) -> Chosen {
-    let why = |error: KernelError| brief(&crate::error_chain(&error));
     match (sender, creator) {
         (Ok(()), Ok(())) => Chosen::new("udp_owner", "cgroup_skb", ""),
         (Ok(()), Err(creator)) => Chosen::new(
             "udp_owner",
             "cgroup_skb",
-            &format!("cgroup_sock: {}", why(creator)),
+            format!("cgroup_sock: {}", why(&creator)),
         ),
         (Err(sender), Ok(())) => Chosen::new(
             "udp_owner",
             "cgroup_sock",
-            &format!("cgroup_skb: {}", why(sender)),
+            format!("cgroup_skb: {}", why(&sender)),
         ),
         (Err(sender), Err(creator)) => Chosen::none(
             "udp_owner",
-            &format!("cgroup_skb: {}; cgroup_sock: {}", why(sender), why(creator)),
+            format!(
+                "cgroup_skb: {}; cgroup_sock: {}",
+                why(&sender),
+                why(&creator)
+            ),
         ),
     }
 }

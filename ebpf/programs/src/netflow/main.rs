@@ -18,6 +18,7 @@
     reason = "the program macros make public items without documentation"
 )]
 
+mod calls;
 mod iterate;
 mod maps;
 mod read;
@@ -38,7 +39,7 @@ use aya_ebpf::{
 use crate::{
     iterate::{live, live_in_namespace, owners},
     maps::ACCEPT_ARGUMENTS,
-    read::{Direct, Probe},
+    read::{AF_INET, AF_INET6, Direct, Probe},
     state::{accepted, transition},
     store::{ByAddress, InSocket},
     udp::Way,
@@ -153,6 +154,49 @@ pub fn udp_created(ctx: SockContext) -> i32 {
 #[raw_tracepoint]
 pub fn udp_refused(ctx: RawTracePointContext) -> i32 {
     udp::refused(ctx.arg::<*const u8>(1));
+    0
+}
+
+/// The end of every call that sends on a socket, of every protocol. Arguments: sock, result, flags.
+#[raw_tracepoint]
+pub fn udp_send_length(ctx: RawTracePointContext) -> i32 {
+    let way = Way::Outgoing { by_current: true };
+    calls::length(ctx.arg(0), ctx.arg(1), 0, way);
+    0
+}
+
+/// The same for calls that receive.
+#[raw_tracepoint]
+pub fn udp_receive_length(ctx: RawTracePointContext) -> i32 {
+    calls::length(ctx.arg(0), ctx.arg(1), ctx.arg(2), Way::Incoming);
+    0
+}
+
+/// The end of `udp_sendmsg`.
+#[fexit]
+pub fn udp_sent_v4(ctx: FExitContext) -> i32 {
+    calls::sent(&ctx, AF_INET);
+    0
+}
+
+/// The end of `udpv6_sendmsg`.
+#[fexit]
+pub fn udp_sent_v6(ctx: FExitContext) -> i32 {
+    calls::sent(&ctx, AF_INET6);
+    0
+}
+
+/// The end of `udp_recvmsg`.
+#[fexit]
+pub fn udp_received_v4(ctx: FExitContext) -> i32 {
+    calls::received(&ctx);
+    0
+}
+
+/// The end of `udpv6_recvmsg`.
+#[fexit]
+pub fn udp_received_v6(ctx: FExitContext) -> i32 {
+    calls::received(&ctx);
     0
 }
 

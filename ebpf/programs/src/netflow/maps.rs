@@ -32,6 +32,10 @@ pub(crate) static WAKE_AT: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static ACCEPT_ARGUMENTS: Global<u32> = Global::new(0);
 
+/// How many arguments `udp_recvmsg` has, 0 if the agent does not know.
+#[unsafe(no_mangle)]
+pub(crate) static UDP_RECEIVE_ARGUMENTS: Global<u32> = Global::new(0);
+
 /// Ends and failures of connections. The agent sets the real size.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);

@@ -56,11 +56,7 @@ pub(crate) enum Way {
 /// Where the UDP header of a packet begins. `None` if it carries no UDP.
 #[inline(always)]
 fn udp_header(ctx: &SkBuffContext) -> Option<(u32, u16)> {
-    // SAFETY: fields of the context.
-    let (start, end) = unsafe {
-        let packet = ctx.skb.skb;
-        ((*packet).data as usize, (*packet).data_end as usize)
-    };
+    let (start, end) = bounds(ctx);
     if start + 20 > end {
         return None;
     }
@@ -132,10 +128,9 @@ pub(crate) fn packet(ctx: &SkBuffContext, way: Way) {
         }
     } else {
         let mut key = MaybeUninit::<UdpKey>::uninit();
-        // SAFETY: `read_key` writes every field before one is read.
-        let key = unsafe { &mut *key.as_mut_ptr() };
-        if read_key(key, ctx, header, family, way).is_some() {
-            add_to_flow(ctx, key, way, bytes, datagrams);
+        if read_key(key.as_mut_ptr(), ctx, header, family, way).is_some() {
+            // SAFETY: `read_key` has written every field.
+            add_to_flow(ctx, unsafe { key.assume_init_ref() }, way, bytes, datagrams);
         }
     }
 }
@@ -148,42 +143,72 @@ fn add_to_flow(ctx: &SkBuffContext, key: &UdpKey, way: Way, bytes: u64, datagram
     }
 }
 
+/// Fills in every field of the key, as six words: the map reads it as words again, and the processor waits for
+/// words that were stored in pieces.
 #[inline(always)]
 fn read_key(
-    key: &mut UdpKey,
+    key: *mut UdpKey,
     ctx: &SkBuffContext,
     header: u32,
     family: u16,
     way: Way,
 ) -> Option<()> {
-    // SAFETY: the helper takes any packet of this hook.
-    key.socket = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    let (from, to) = if way == Way::Incoming {
-        (&mut key.remote, &mut key.local)
+    let (source, destination) = if family == AF_INET {
+        let [source, destination]: [u32; 2] = head(ctx, 12)?;
+        ([u64::from(source), 0], [u64::from(destination), 0])
     } else {
-        (&mut key.local, &mut key.remote)
+        let [a, b, c, d]: [u64; 4] = head(ctx, 8)?;
+        ([a, b], [c, d])
     };
-    if family == AF_INET {
-        let [source, destination]: [u32; 2] = load(ctx, 12)?;
-        (*from, *to) = ([source, 0, 0, 0], [destination, 0, 0, 0]);
+    let ports: u32 = load(ctx, header)?;
+    // The wire has the source before the destination, and the high byte before the low.
+    let (from, to) = (
+        u16::from_be(ports as u16),
+        u16::from_be((ports >> 16) as u16),
+    );
+    let (local, remote, local_port, remote_port) = if way == Way::Incoming {
+        (destination, source, to, from)
     } else {
-        *from = load(ctx, 8)?;
-        *to = load(ctx, 24)?;
+        (source, destination, from, to)
+    };
+    let last = u64::from(local_port) | u64::from(remote_port) << 16 | u64::from(family) << 32;
+    let words = key.cast::<u64>();
+    // SAFETY: the key is six words long. Volatile: the stores are not to be cut or replaced by a call.
+    unsafe {
+        // SAFETY: the helper takes any packet of this hook.
+        words.write_volatile(bpf_get_socket_cookie(ctx.as_ptr()));
+        words.add(1).write_volatile(local[0]);
+        words.add(2).write_volatile(local[1]);
+        words.add(3).write_volatile(remote[0]);
+        words.add(4).write_volatile(remote[1]);
+        words.add(5).write_volatile(last);
     }
-    let [source, destination]: [u16; 2] = load(ctx, header)?;
-    let (source, destination) = (u16::from_be(source), u16::from_be(destination));
-    (key.local_port, key.remote_port) = if way == Way::Incoming {
-        (destination, source)
-    } else {
-        (source, destination)
-    };
-    key.family = family;
-    key.reserved = 0;
     Some(())
 }
 
+/// A value from the head of the packet, as it is on the wire.
 #[inline(always)]
-fn add_to(flow: *mut UdpFlow, way: Way, bytes: u64, datagrams: u64) {
+fn head<T: Copy>(ctx: &SkBuffContext, at: usize) -> Option<T> {
+    let (start, end) = bounds(ctx);
+    if start + at + size_of::<T>() > end {
+        return None;
+    }
+    // SAFETY: the verifier checks the load against the comparison above. Packets are not aligned.
+    Some(unsafe { ((start + at) as *const T).read_unaligned() })
+}
+
+/// Where the part of the packet begins and ends that programs may read directly.
+#[inline(always)]
+fn bounds(ctx: &SkBuffContext) -> (usize, usize) {
+    // SAFETY: fields of the context.
+    unsafe {
+        let packet = ctx.skb.skb;
+        ((*packet).data as usize, (*packet).data_end as usize)
+    }
+}
+
+#[inline(always)]
+pub(crate) fn add_to(flow: *mut UdpFlow, way: Way, bytes: u64, datagrams: u64) {
     // SAFETY: map memory. Every CPU adds atomically, and nothing else writes these fields.
     unsafe {
         let (bytes_at, datagrams_at) = if way == Way::Incoming {
@@ -265,7 +290,7 @@ fn untyped(sock: *mut bpf_sock) -> *const u8 {
 
 /// Whether the program chose the local port. The kernel keeps that in a field of four bits.
 #[inline(always)]
-fn is_bound(sock: *const u8) -> bool {
+pub(crate) fn is_bound(sock: *const u8) -> bool {
     let bit = offset!(userlocks_bit);
     let byte: u8 = Probe::at(sock, bit / 8);
     (byte >> (bit % 8)) & BINDPORT_LOCK != 0
@@ -304,7 +329,7 @@ fn describe_owner(to: &mut UdpOwner, sock: *mut bpf_sock, way: Way) {
 }
 
 #[inline(always)]
-fn own_by_current(owner: &mut UdpOwner, how: u8) {
+pub(crate) fn own_by_current(owner: &mut UdpOwner, how: u8) {
     let task = Probe::task();
     // The kernel's own threads send for somebody else.
     if Probe::at::<u64>(task, offset!(task_mm)) == 0 {
