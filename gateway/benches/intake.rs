@@ -32,6 +32,8 @@ fn event(number: u32) -> FlowEvent {
         pid: 1000 + number,
         process_name: "payment-service".to_owned(),
         container_id: "0123456789abcdef".repeat(4),
+        dst_nat_ip: Vec::new(),
+        dst_nat_port: None,
         netns: 4_026_531_840,
         data: Some(Data::Netflow(Netflow {
             bytes_read: 123_456,

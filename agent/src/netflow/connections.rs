@@ -16,23 +16,17 @@ use crate::process::Processes;
 
 const AF_INET6: u16 = 10;
 
-/// What distinguishes one connection from every other, also from a later one between the same ports.
+/// What distinguishes one connection from every other: no two sockets are in one place at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct ConnectionKey {
-    local: [u32; 4],
-    remote: [u32; 4],
-    ports: (u16, u16),
-    netns: u32,
+    socket: u64,
     established_ns: u64,
 }
 
 impl From<&TcpRecord> for ConnectionKey {
     fn from(record: &TcpRecord) -> Self {
         Self {
-            local: record.local,
-            remote: record.remote,
-            ports: (record.local_port, record.remote_port),
-            netns: record.netns,
+            socket: record.socket,
             established_ns: record.facts.established_ns,
         }
     }
@@ -293,6 +287,7 @@ impl Connections {
             source,
             netns: record.netns,
             reason,
+            nat: None,
             process: Arc::clone(&process),
         })
     }

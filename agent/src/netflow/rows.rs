@@ -65,6 +65,8 @@ pub(super) struct RowKey {
     pub(super) source: DirectionSource,
     pub(super) netns: u32,
     pub(super) reason: Option<Reason>,
+    /// The real peer where the remote address is a translated one; without a port where clients are merged.
+    pub(super) nat: Option<(IpAddr, Option<u16>)>,
     pub(super) process: Arc<Process>,
 }
 
@@ -79,6 +81,7 @@ impl PartialEq for RowKey {
             && self.source == other.source
             && self.netns == other.netns
             && self.reason == other.reason
+            && self.nat == other.nat
             && (Arc::ptr_eq(&self.process, &other.process) || self.process == other.process)
     }
 }
@@ -94,6 +97,7 @@ impl Hash for RowKey {
             self.direction as i32,
             self.netns,
             self.reason,
+            self.nat,
             self.process.pid,
         )
             .hash(state);
@@ -168,6 +172,11 @@ impl Row {
             process_name: key.process.name.to_string(),
             container_id: key.process.container.to_string(),
             netns: key.netns,
+            dst_nat_ip: key
+                .nat
+                .map(|(address, _)| octets(address))
+                .unwrap_or_default(),
+            dst_nat_port: key.nat.and_then(|(_, port)| port).map(u32::from),
             data: Some(Data::Netflow(Netflow {
                 bytes_read: self.delta.bytes_read,
                 bytes_written: self.delta.bytes_written,

@@ -91,6 +91,8 @@ const _: () = assert!(size_of::<Facts>() == 72);
 pub struct TcpRecord {
     /// What only we know of the socket.
     pub facts: Facts,
+    /// Distinguishes the sockets of one moment: the socket's address in the kernel, or its cookie.
+    pub socket: u64,
     /// Payload bytes sent for the first time (`bytes_sent - bytes_retrans`).
     pub bytes_sent: u64,
     /// Payload bytes received in order, without the sequence number that a FIN takes.
@@ -126,7 +128,7 @@ pub struct TcpRecord {
     /// Always 0; keeps the size a multiple of 8.
     pub reserved: [u8; 6],
 }
-const _: () = assert!(size_of::<TcpRecord>() == 72 + 16 + 32 + 24 + 8 + 8);
+const _: () = assert!(size_of::<TcpRecord>() == 72 + 8 + 16 + 32 + 24 + 8 + 8);
 
 /// Key of the listener map on kernels without per-socket storage.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::address;
 /// or container id (64), short enough that no row bloats an output.
 const LONGEST_TEXT: usize = 256;
 /// Tags and fields of a full row.
-const TAGS: usize = 18;
+const TAGS: usize = 20;
 const FIELDS: usize = 14;
 
 /// Why an event did not become a Point.
@@ -129,6 +129,11 @@ fn tags(event: FlowEvent, host: &Text, transport: &'static str) -> Result<Table<
     tags.word("direction_source", direction.and(source));
     tags.set("dst_ip", dst.to_smolstr());
     tags.word("dst_ip_type", Some(address::kind(dst)));
+    if !event.dst_nat_ip.is_empty() {
+        let real = address::parse(&event.dst_nat_ip).ok_or(Malformed::Address)?;
+        tags.set("dst_nat_ip", real.to_smolstr());
+        tags.port("dst_nat_port", event.dst_nat_port)?;
+    }
     tags.port("dst_port", event.dst_port)?;
     tags.word("family", Some(address::family(src)));
     tags.set("host", host.clone());

@@ -30,6 +30,7 @@ fn client(kind: u8, bytes: u64) -> TcpRecord {
             adopted: 0,
             closed: 0,
         },
+        socket: 1,
         bytes_sent: bytes,
         bytes_received: bytes * 2,
         local: words([10, 0, 0, 1]),

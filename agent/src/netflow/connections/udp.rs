@@ -28,6 +28,7 @@ impl Connections {
             source,
             netns: flow.netns,
             reason: None,
+            nat: None,
             process,
         });
         row.add(Delta {

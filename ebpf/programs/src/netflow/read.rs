@@ -85,6 +85,7 @@ pub(crate) fn fill<R: Read>(
     let flags: u64 = R::at(tcp, offset!(flags));
     let fin = (flags >> SOCK_DONE) & 1;
     record.facts = *facts;
+    record.socket = tcp as u64;
     record.bytes_sent = sent.wrapping_sub(retransmitted);
     record.bytes_received = received.saturating_sub(fin);
     record.segments_in = R::at(tcp, offset!(segs_in));

@@ -27,6 +27,8 @@ fn full() -> FlowEvent {
         pid: 4242,
         process_name: "curl".to_owned(),
         container_id: "0123456789abcdef".repeat(4),
+        dst_nat_ip: Vec::new(),
+        dst_nat_port: None,
         netns: 4_026_531_840,
         data: Some(Data::Netflow(Netflow {
             bytes_read: 1,

@@ -22,6 +22,8 @@ pub(crate) fn flow(dst_port: u32) -> FlowEvent {
         pid: 100,
         process_name: "curl".to_owned(),
         container_id: String::new(),
+        dst_nat_ip: Vec::new(),
+        dst_nat_port: None,
         netns: 4_026_531_840,
         data: Some(Data::Netflow(Netflow {
             bytes_read: 100,
