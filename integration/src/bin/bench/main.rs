@@ -6,19 +6,16 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are its result")]
 
+mod live;
+
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use clap::Parser;
-use rustix::{
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-    time::{ClockId, clock_gettime},
-};
+use rustix::time::{ClockId, clock_gettime};
 use weir_integration::weir::{Agent, Gateway};
 
 /// Measures the overhead of the agent, and what agent and gateway take themselves.
@@ -27,9 +24,12 @@ struct Arguments {
     /// Rounds of work without, with, and again without the agent.
     #[arg(long, default_value_t = 9)]
     rounds: usize,
-    /// Connections held open for the last measurement.
-    #[arg(long, default_value_t = 10_000)]
+    /// Connections held open for the last measurement, both ends of each on this host.
+    #[arg(long, default_value_t = 50_000)]
     live: usize,
+    /// Only holds this many connections open until standard input ends: a part of the last measurement.
+    #[arg(long, hide = true)]
+    hold: Option<usize>,
 }
 
 /// A kind of work, and how often it is done in one measurement.
@@ -154,34 +154,6 @@ fn measure(work: &Work) -> anyhow::Result<Cost> {
     })
 }
 
-/// CPU time that the threads of a process have taken so far, as the scheduler counts it: the clock ticks of
-/// `stat` are too coarse for a process that is hardly ever awake.
-fn process_cpu(pid: u32) -> anyhow::Result<Duration> {
-    let mut total = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-        let nanoseconds: u64 = text
-            .split_whitespace()
-            .next()
-            .context("schedstat is empty")?
-            .parse()?;
-        total += nanoseconds;
-    }
-    Ok(Duration::from_nanos(total))
-}
-
-/// `VmRSS` or `VmHWM` in MiB.
-fn memory(pid: u32, which: &str) -> anyhow::Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
-    let kib: f64 = line
-        .and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .context("no such line")?;
-    Ok(kib / 1024.0)
-}
-
 /// Smallest, middle and largest.
 fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
@@ -195,6 +167,9 @@ fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(connections) = arguments.hold {
+        return live::hold(connections);
+    }
     let gateway = Gateway::start("")?;
     let mut ratios = WORK.map(|_| Vec::new());
     let mut walls = WORK.map(|_| Vec::new());
@@ -203,9 +178,9 @@ fn main() -> anyhow::Result<()> {
     for _ in 0..arguments.rounds {
         let before = WORK.each_ref().map(measure);
         let agent = Agent::start(gateway.flow, "  period: 10s\n")?;
-        let (began, cpu) = (Instant::now(), process_cpu(agent.process.pid())?);
+        let (began, cpu) = (Instant::now(), live::process_cpu(agent.process.pid())?);
         let with = WORK.each_ref().map(measure);
-        agent_cpu += process_cpu(agent.process.pid())?.saturating_sub(cpu);
+        agent_cpu += live::process_cpu(agent.process.pid())?.saturating_sub(cpu);
         watched += began.elapsed();
         connections += WORK[0].times + WORK[0].times / 20;
         agent.process.stop()?;
@@ -235,56 +210,5 @@ fn main() -> anyhow::Result<()> {
         100.0 * agent_cpu.as_secs_f64() / watched.as_secs_f64(),
         agent_cpu.as_secs_f64() * 1e6 / connections as f64
     );
-    with_live_connections(&gateway, arguments.live)
-}
-
-/// Memory and CPU while many connections are open and idle.
-fn with_live_connections(gateway: &Gateway, live: usize) -> anyhow::Result<()> {
-    let agent = Agent::start(gateway.flow, "  period: 1s\n")?;
-    let pid = agent.process.pid();
-    println!(
-        "idle: agent {:.1} MiB (peak {:.1}), gateway {:.1} MiB (peak {:.1})",
-        memory(pid, "VmRSS")?,
-        memory(pid, "VmHWM")?,
-        memory(gateway.process.pid(), "VmRSS")?,
-        memory(gateway.process.pid(), "VmHWM")?,
-    );
-    // Two descriptors for each connection, and some for everything else.
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: most,
-            maximum: most,
-        },
-    )?;
-    let live = live.min((most.unwrap_or(u64::MAX) as usize).saturating_sub(200) / 2);
-    // One server: its connections are merged into one row at each end.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let held = (0..live)
-        .map(|_| {
-            let client = TcpStream::connect(listener.local_addr()?)?;
-            Ok((client, listener.accept()?.0))
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let host = r#"host="story""#;
-    let passes = |agent: &Agent| process_cpu(agent.process.pid());
-    // Three periods to settle, ten to measure.
-    std::thread::sleep(Duration::from_secs(3));
-    let cpu = passes(&agent)?;
-    std::thread::sleep(Duration::from_secs(10));
-    let each = (passes(&agent)? - cpu) / 10;
-    println!(
-        "{} live sockets: agent {:.1} MiB (peak {:.1}), {:.1} ms of CPU for each pass; gateway {:.1} MiB (peak {:.1})",
-        held.len() * 2,
-        memory(pid, "VmRSS")?,
-        memory(pid, "VmHWM")?,
-        each.as_secs_f64() * 1e3,
-        memory(gateway.process.pid(), "VmRSS")?,
-        memory(gateway.process.pid(), "VmHWM")?,
-    );
-    let lost = gateway.metric("weir_agent_records_lost_total", &[host])?;
-    println!("records lost: {lost}");
-    drop(held);
-    agent.process.stop().map(drop)
+    live::measure(&gateway, arguments.live)
 }
