@@ -22,7 +22,10 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use weir_ebpf_common::{loss, netflow::TcpRecord};
+use weir_ebpf_common::{
+    loss,
+    netflow::{TcpRecord, udp::UdpRecord},
+};
 use weir_proto::flow::v1::Counter;
 
 use self::{
@@ -81,7 +84,7 @@ impl Collector {
     /// If no way to observe TCP works on this kernel.
     pub fn attach(config: &Netflow) -> Result<Self, KernelError> {
         let mut programs = Programs::attach(config)?;
-        let udp = programs.udp.take().map(|udp| UdpFlows::new(udp.flows));
+        let udp = programs.udp.take().map(UdpFlows::new);
         let mut collector = Self {
             programs,
             connections: Connections::new(
@@ -137,7 +140,7 @@ impl Collector {
             self.wait(left.min(LOOK_EVERY));
             self.drain();
             if self.udp_table_fills() {
-                self.look_at_udp();
+                self.look_at_udp_table();
             }
         }
         // What happened since the last period is not lost by stopping.
@@ -156,7 +159,15 @@ impl Collector {
     fn drain(&mut self) {
         while let Some(bytes) = self.programs.events.next() {
             self.read += 1;
-            if let Some(record) = TcpRecord::from_kernel(&bytes) {
+            // The length tells what it is.
+            if bytes.len() == size_of::<UdpRecord>() {
+                if let (Some(record), Some(udp)) = (UdpRecord::from_kernel(&bytes), &mut self.udp) {
+                    let new = udp.closed(&record);
+                    if !new.is_none() {
+                        self.connections.datagrams(&record.key, &record.flow, new);
+                    }
+                }
+            } else if let Some(record) = TcpRecord::from_kernel(&bytes) {
                 self.connections.record(&record);
             }
         }
@@ -180,12 +191,24 @@ impl Collector {
         added.saturating_sub(udp.taken_out()) > self.most_udp_flows / 2
     }
 
-    /// One pass over the UDP flows.
-    fn look_at_udp(&mut self) {
+    /// One pass over the table of UDP flows.
+    fn look_at_udp_table(&mut self) {
         let Some(udp) = &mut self.udp else { return };
         let connections = &mut self.connections;
-        let done = udp.pass(|key, flow, new| connections.datagrams(key, flow, new));
+        let done = udp.table(|key, flow, new| connections.datagrams(key, flow, new));
         self.note(done);
+    }
+
+    /// One pass over the UDP flows in their sockets.
+    fn look_at_udp_sockets(&mut self) -> bool {
+        let Some(udp) = &mut self.udp else {
+            return false;
+        };
+        let connections = &mut self.connections;
+        let done = udp.held(|key, flow, new| connections.datagrams(key, flow, new));
+        let complete = done.is_ok();
+        self.note(done);
+        complete
     }
 
     fn note<E: std::error::Error>(&mut self, done: Result<(), E>) {
@@ -210,11 +233,17 @@ impl Collector {
             .run(|record| self.connections.record(&record));
         let complete = done.is_ok();
         self.note(done);
+        let udp_complete = self.look_at_udp_sockets();
         self.drain();
         if complete {
             self.connections.end_pass();
         }
-        self.look_at_udp();
+        if let Some(udp) = &mut self.udp
+            && udp_complete
+        {
+            udp.forget_closed();
+        }
+        self.look_at_udp_table();
         let now = Instant::now();
         let events = self.connections.take(Period {
             end_unix_ns: unix_ns(),
@@ -238,6 +267,10 @@ impl Collector {
         let user_side = [
             ("end_unseen", tally.end_unseen),
             ("table_full", tally.table_full),
+            (
+                "udp_end_unseen",
+                self.udp.as_ref().map_or(0, |udp| udp.end_unseen),
+            ),
         ];
         let mut counters = vec![
             counter("records_emitted", "", emitted),

@@ -8,10 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::syscall::{FromKernel, open_iterator};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use weir_ebpf_common::netflow::TcpRecord;
-
-use super::syscall::{FromKernel as _, open_iterator};
 
 /// The kernel fills at most this much with one read.
 const BUFFER: usize = 256 * 1024;
@@ -49,8 +47,8 @@ impl Pass {
         self
     }
 
-    /// Calls `each` with every record of a new pass.
-    pub(super) fn run(&mut self, mut each: impl FnMut(TcpRecord)) -> Result<(), PassError> {
+    /// Calls `each` with every record of a new pass; `T` is what its program writes.
+    pub(super) fn run<T: FromKernel>(&mut self, mut each: impl FnMut(T)) -> Result<(), PassError> {
         self.buffer.resize(BUFFER, 0);
         let done = if self.every_namespace {
             self.run_in_namespaces(&mut each)
@@ -64,7 +62,7 @@ impl Pass {
         })
     }
 
-    fn run_in_namespaces(&mut self, each: &mut impl FnMut(TcpRecord)) -> io::Result<()> {
+    fn run_in_namespaces<T: FromKernel>(&mut self, each: &mut impl FnMut(T)) -> io::Result<()> {
         let home = File::open("/proc/thread-self/ns/net")?;
         let mut result = Ok(());
         for path in network_namespaces()? {
@@ -119,10 +117,10 @@ fn inode(path: &Path) -> Option<u64> {
 }
 
 /// The kernel returns whole records unless the buffer is smaller than one.
-fn read_records(
+fn read_records<T: FromKernel>(
     mut file: File,
     buffer: &mut [u8],
-    each: &mut impl FnMut(TcpRecord),
+    each: &mut impl FnMut(T),
 ) -> io::Result<()> {
     loop {
         match file.read(buffer) {
@@ -130,8 +128,8 @@ fn read_records(
             Ok(length) => buffer
                 .get(..length)
                 .unwrap_or_default()
-                .chunks_exact(size_of::<TcpRecord>())
-                .filter_map(TcpRecord::from_kernel)
+                .chunks_exact(size_of::<T>())
+                .filter_map(T::from_kernel)
                 .for_each(&mut *each),
             // A long walk asks to be continued.
             Err(error)

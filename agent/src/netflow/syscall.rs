@@ -228,6 +228,8 @@ unsafe impl FromKernel for weir_ebpf_common::netflow::TcpRecord {}
 unsafe impl FromKernel for weir_ebpf_common::netflow::udp::UdpKey {}
 // SAFETY: the same.
 unsafe impl FromKernel for weir_ebpf_common::netflow::udp::UdpFlow {}
+// SAFETY: the same.
+unsafe impl FromKernel for weir_ebpf_common::netflow::udp::UdpRecord {}
 
 /// A value for a read-only global of the programs.
 #[derive(Clone, Copy)]

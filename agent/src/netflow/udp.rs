@@ -1,21 +1,32 @@
-//! UDP flows: the kernel's table, and what is new in it.
+//! UDP flows, and what is new in them: the first of each socket, which it holds itself, and the kernel's table
+//! of those with further peers.
 
 use std::{io, os::fd::AsFd as _};
 
 use aya::maps::MapData;
 use hashbrown::HashMap;
-use weir_ebpf_common::netflow::udp::{UdpFlow, UdpKey, trait_of};
+use weir_ebpf_common::netflow::udp::{UdpFlow, UdpKey, UdpRecord, trait_of};
 
-use super::syscall::{read_batch, take_entry};
+use super::{
+    kernel::Udp,
+    pass::{Pass, PassError},
+    syscall::{read_batch, take_entry},
+};
 
 /// Entries read with one call; more if a bucket of the kernel's table holds more.
 const AT_ONCE: usize = 512;
 const MOST_AT_ONCE: usize = 1 << 20;
 
-/// The kernel's table could not be read.
+/// The flows could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the kernel's table of UDP flows")]
-pub(super) struct UdpError(#[source] io::Error);
+pub(super) enum UdpError {
+    /// The table.
+    #[error("cannot read the kernel's table of UDP flows")]
+    Table(#[source] io::Error),
+    /// The sockets.
+    #[error(transparent)]
+    Sockets(#[from] PassError),
+}
 
 /// What a flow did since it was last looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +38,7 @@ pub(super) struct Datagrams {
 }
 
 impl Datagrams {
-    const fn is_none(self) -> bool {
+    pub(super) const fn is_none(self) -> bool {
         self.datagrams_in == 0 && self.datagrams_out == 0
     }
 
@@ -50,8 +61,21 @@ impl Datagrams {
     }
 }
 
-/// The kernel's table of flows, and what was already reported of each.
+/// What was reported of a flow that its socket holds.
+#[derive(Debug, Default)]
+struct Held {
+    reported: Datagrams,
+    /// Pass in which it was last seen.
+    seen: u32,
+}
+
+/// The flows, and what was already reported of each.
 pub(super) struct UdpFlows {
+    live: Option<Pass>,
+    held: HashMap<u64, Held>,
+    pass: u32,
+    /// Sockets that vanished without a record of their end.
+    pub(super) end_unseen: u64,
     table: MapData,
     reported: HashMap<UdpKey, Datagrams>,
     keys: Vec<UdpKey>,
@@ -60,9 +84,13 @@ pub(super) struct UdpFlows {
 }
 
 impl UdpFlows {
-    pub(super) fn new(table: MapData) -> Self {
+    pub(super) fn new(udp: Udp) -> Self {
         Self {
-            table,
+            live: udp.live,
+            held: HashMap::new(),
+            pass: 0,
+            end_unseen: 0,
+            table: udp.flows,
             reported: HashMap::new(),
             keys: Vec::new(),
             values: Vec::new(),
@@ -75,13 +103,49 @@ impl UdpFlows {
         self.taken_out
     }
 
-    /// Calls `each` with what every flow did since the last pass. A flow that did nothing has ended, and leaves
-    /// the table.
-    pub(super) fn pass(
+    /// Takes over the last totals of a flow whose socket was closed, and returns what is new.
+    pub(super) fn closed(&mut self, record: &UdpRecord) -> Datagrams {
+        let held = self.held.remove(&record.key.socket);
+        held.unwrap_or_default().reported.advance(&record.flow)
+    }
+
+    /// Calls `each` with what the flows in their sockets did since the last pass.
+    pub(super) fn held(
         &mut self,
         mut each: impl FnMut(&UdpKey, &UdpFlow, Datagrams),
     ) -> Result<(), UdpError> {
-        let result = self.read(&mut each).map_err(UdpError);
+        let Some(live) = &mut self.live else {
+            return Ok(());
+        };
+        self.pass = self.pass.wrapping_add(1);
+        let (held, pass) = (&mut self.held, self.pass);
+        live.run(|record: UdpRecord| {
+            let known = held.entry(record.key.socket).or_default();
+            known.seen = pass;
+            let new = known.reported.advance(&record.flow);
+            if !new.is_none() {
+                each(&record.key, &record.flow, new);
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Call after a pass over the sockets and after every record that was written before it ended. A socket that
+    /// two passes in a row did not find was closed, and the record of it was lost.
+    pub(super) fn forget_closed(&mut self) {
+        let (pass, before) = (self.pass, self.held.len());
+        self.held.retain(|_, held| pass.wrapping_sub(held.seen) < 2);
+        self.end_unseen += (before - self.held.len()) as u64;
+        self.held.shrink_to(self.held.len() * 4);
+    }
+
+    /// Calls `each` with what every flow of the table did since the last pass. A flow that did nothing has ended,
+    /// and leaves the table.
+    pub(super) fn table(
+        &mut self,
+        mut each: impl FnMut(&UdpKey, &UdpFlow, Datagrams),
+    ) -> Result<(), UdpError> {
+        let result = self.read(&mut each).map_err(UdpError::Table);
         self.keys = Vec::new();
         self.values = Vec::new();
         self.reported.shrink_to(self.reported.len() * 4);

@@ -1,6 +1,9 @@
 //! From UDP flows to rows of the period.
 
-use weir_ebpf_common::netflow::udp::{UdpFlow, UdpKey, trait_of};
+use weir_ebpf_common::netflow::{
+    owner,
+    udp::{UdpFlow, UdpKey, trait_of},
+};
 use weir_proto::flow::v1::{Direction, DirectionSource, Transport};
 
 use super::{Connections, address};
@@ -43,12 +46,16 @@ impl Connections {
 
 /// Who serves.
 ///
-/// A program that lets the kernel choose its port is a client. One that binds its port itself and is spoken to
-/// first is a server. What is left (a bound socket that spoke first, or of which the beginning was not seen) is
+/// A program that lets the kernel choose its port is a client, unless it is spoken to first on a socket that was
+/// seen from its making. One that binds its port itself and is spoken to first is a server. What is left (a bound socket that spoke first, or of which the beginning was not seen) is
 /// guessed from the ports.
 fn direction(key: &UdpKey, flow: &UdpFlow, first_ephemeral: u16) -> (Direction, DirectionSource) {
     let is = |bit| flow.traits & bit != 0;
-    if is(trait_of::BOUND) && is(trait_of::BEGAN_INCOMING) {
+    let whole = [owner::CREATOR, owner::CALLER]
+        .map(u32::from)
+        .contains(&flow.owner.known_by);
+    let spoken_to = is(trait_of::BEGAN_INCOMING) && whole && !is(trait_of::CONNECTED);
+    if spoken_to || is(trait_of::BOUND) && is(trait_of::BEGAN_INCOMING) {
         (Direction::Incoming, DirectionSource::Bind)
     } else if is(trait_of::BOUND)
         && key.local_port < first_ephemeral
@@ -66,19 +73,26 @@ fn direction(key: &UdpKey, flow: &UdpFlow, first_ephemeral: u16) -> (Direction, 
 
 #[cfg(test)]
 mod tests {
+    use weir_ebpf_common::netflow::udp::UdpOwner;
+
     use super::*;
 
     const FIRST_EPHEMERAL: u16 = 32_768;
+    const KEY: UdpKey = UdpKey {
+        socket: 1,
+        local: [1; 4],
+        remote: [2; 4],
+        local_port: 40_000,
+        remote_port: 40_001,
+        family: 2,
+        reserved: 0,
+    };
 
     fn of(local_port: u16, remote_port: u16, traits: u32) -> (Direction, DirectionSource) {
         let key = UdpKey {
-            socket: 1,
-            local: [1; 4],
-            remote: [2; 4],
             local_port,
             remote_port,
-            family: 2,
-            reserved: 0,
+            ..KEY
         };
         let flow = UdpFlow {
             traits,
@@ -110,6 +124,23 @@ mod tests {
             of(40_000, 53, trait_of::CONNECTED | trait_of::BEGAN_INCOMING),
             (Direction::Outgoing, DirectionSource::Connect)
         );
+    }
+
+    #[test]
+    fn a_new_socket_that_is_spoken_to_first_serves_at_whatever_port() {
+        let flow = |traits| UdpFlow {
+            traits,
+            owner: UdpOwner {
+                known_by: u32::from(owner::CREATOR),
+                ..UdpOwner::default()
+            },
+            ..UdpFlow::default()
+        };
+        let of = |traits| direction(&KEY, &flow(traits), FIRST_EPHEMERAL);
+        let incoming = (Direction::Incoming, DirectionSource::Bind);
+        assert_eq!(of(trait_of::BEGAN_INCOMING), incoming);
+        assert_ne!(of(trait_of::BEGAN_INCOMING | trait_of::CONNECTED), incoming);
+        assert_ne!(of(0), incoming);
     }
 
     #[test]

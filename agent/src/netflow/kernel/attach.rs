@@ -106,10 +106,19 @@ where
 }
 
 pub(super) fn attach_state_btf(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), KernelError> {
-    let name = "tcp_state";
-    let state: &mut BtfTracePoint = program(ebpf, name)?;
-    state.load(TRACEPOINT, btf).map_err(refused(name))?;
-    state.attach().map(drop).map_err(refused(name))
+    attach_btf(ebpf, btf, "tcp_state", TRACEPOINT)
+}
+
+/// Attaches a program to a BTF tracepoint.
+pub(super) fn attach_btf(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    name: &'static str,
+    tracepoint: &str,
+) -> Result<(), KernelError> {
+    let typed: &mut BtfTracePoint = program(ebpf, name)?;
+    typed.load(tracepoint, btf).map_err(refused(name))?;
+    typed.attach().map(drop).map_err(refused(name))
 }
 
 pub(super) fn attach_state_raw(ebpf: &mut Ebpf) -> Result<(), KernelError> {

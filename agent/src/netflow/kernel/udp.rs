@@ -8,15 +8,20 @@ use aya::{
 
 use super::{
     Chosen, KernelError,
-    attach::{attach_exit, attach_raw, attach_to_cgroup, attach_to_sockets, load_exit},
+    attach::{
+        attach_btf, attach_exit, attach_pass, attach_raw, attach_to_cgroup, attach_to_sockets,
+        load_exit,
+    },
     why,
 };
-use crate::{cgroup::Root, config::UdpHook};
+use crate::{cgroup::Root, config::UdpHook, netflow::pass::Pass};
 
 /// UDP flows in the kernel, and how they get there.
 pub struct Udp {
     /// Table of `UdpKey` to `UdpFlow`.
     pub(in crate::netflow) flows: MapData,
+    /// Pass over the flows that are kept in their sockets, where some are.
+    pub(in crate::netflow) live: Option<Pass>,
 }
 
 /// Attaches the best set of programs, or none if it is switched off or nothing works.
@@ -37,9 +42,9 @@ pub(super) fn attach(
         let attached = match way {
             UdpHook::Fexit => at_exits(ebpf, btf, hooks),
             UdpHook::LengthTracepoint => at_lengths(ebpf, hooks),
-            _ => at_cgroup(ebpf, hooks),
+            _ => at_cgroup(ebpf, btf, hooks),
         };
-        match attached.and_then(|()| flows(ebpf)) {
+        match attached.and_then(|live| flows(ebpf, live)) {
             Ok(udp) => {
                 if let Some(chosen) = hooks.iter_mut().find(|chosen| chosen.event == "udp") {
                     tried.push(std::mem::take(&mut chosen.reason));
@@ -55,9 +60,9 @@ pub(super) fn attach(
     None
 }
 
-fn flows(ebpf: &mut Ebpf) -> Result<Udp, KernelError> {
+fn flows(ebpf: &mut Ebpf, live: Option<Pass>) -> Result<Udp, KernelError> {
     match ebpf.take_map("UDP_FLOWS") {
-        Some(Map::HashMap(flows)) => Ok(Udp { flows }),
+        Some(Map::HashMap(flows)) => Ok(Udp { flows, live }),
         _ => Err(KernelError::Map {
             name: "UDP_FLOWS",
             source: None,
@@ -66,7 +71,11 @@ fn flows(ebpf: &mut Ebpf) -> Result<Udp, KernelError> {
 }
 
 /// The ends of the kernel's own send and receive functions.
-fn at_exits(ebpf: &mut Ebpf, btf: &Btf, hooks: &mut Vec<Chosen>) -> Result<(), KernelError> {
+fn at_exits(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    hooks: &mut Vec<Chosen>,
+) -> Result<Option<Pass>, KernelError> {
     // All or none: half of them would count half of the traffic.
     let exits = [
         ("udp_sent_v4", "udp_sendmsg"),
@@ -82,37 +91,55 @@ fn at_exits(ebpf: &mut Ebpf, btf: &Btf, hooks: &mut Vec<Chosen>) -> Result<(), K
     }
     hooks.push(Chosen::new("udp", "fexit", ""));
     hooks.push(Chosen::new("udp_owner", "fexit", ""));
-    Ok(())
+    Ok(None)
 }
 
 /// The tracepoints at the end of send and receive calls.
-fn at_lengths(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Result<(), KernelError> {
+fn at_lengths(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Result<Option<Pass>, KernelError> {
     attach_raw(ebpf, "udp_receive_length", "sock_recv_length")?;
     attach_raw(ebpf, "udp_send_length", "sock_send_length")?;
     let limit = "no peer of unconnected sockets: their rows have the address 0.0.0.0 or ::";
     hooks.push(Chosen::new("udp", "length_tracepoint", limit));
     hooks.push(Chosen::new("udp_owner", "length_tracepoint", ""));
-    Ok(())
+    Ok(None)
 }
 
 /// Packets at the control group of their socket.
-fn at_cgroup(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Result<(), KernelError> {
+fn at_cgroup(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    hooks: &mut Vec<Chosen>,
+) -> Result<Option<Pass>, KernelError> {
     let root = Root::open()?;
-    // Who makes a socket comes first, so that no socket is seen sending before its maker is known.
+    let live = attach_pass(
+        ebpf,
+        btf,
+        "udp_live",
+        "bpf_sk_storage_map",
+        Some("UDP_SOCKETS"),
+    )?;
+    // Who makes and who closes a socket comes first, so that none is seen sending before its maker is known.
+    attach_to_sockets(ebpf, "udp_closed", &root)?;
     let creator = attach_to_sockets(ebpf, "udp_created", &root);
     let sender = attach_to_cgroup(ebpf, "udp_outgoing", &root, Egress);
     if sender.is_err() {
         attach_to_cgroup(ebpf, "udp_outgoing_plain", &root, Egress)?;
     }
+    let refused = attach_btf(ebpf, btf, "udp_refused", "udp_fail_queue_rcv_skb");
     attach_to_cgroup(ebpf, "udp_incoming", &root, Ingress)?;
-    let refused = attach_raw(ebpf, "udp_refused", "udp_fail_queue_rcv_skb");
     hooks.push(Chosen::new("udp", "cgroup_skb", root.limits()));
     hooks.push(owner_hook(sender, creator));
     hooks.push(match refused {
-        Ok(()) => Chosen::new("udp_refused", "raw_tracepoint", ""),
-        Err(error) => Chosen::none("udp_refused", why(&error)),
+        Ok(()) => Chosen::new("udp_refused", "btf_tracepoint", ""),
+        Err(error) => Chosen::none(
+            "udp_refused",
+            format!(
+                "datagrams for which the receiver has no room count as received; btf_tracepoint: {}",
+                why(&error)
+            ),
+        ),
     });
-    Ok(())
+    Ok(Some(live))
 }
 
 fn owner_hook(sender: Result<(), KernelError>, creator: Result<(), KernelError>) -> Chosen {

@@ -67,9 +67,23 @@ pub mod trait_of {
     pub const BOUND: u32 = 1 << 1;
     /// The program connected the socket.
     pub const CONNECTED: u32 = 1 << 2;
-    /// The flow's owner, namespace and traits are complete.
+    /// The flow's key, owner, namespace and traits are complete.
     pub const DESCRIBED: u32 = 1 << 3;
+    /// The socket was closed; what it still does counts elsewhere.
+    pub const CLOSED: u32 = 1 << 4;
 }
+
+/// A flow with its key. Every socket holds its first flow itself, and gives it away when it is closed; those
+/// with further peers are in a table.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct UdpRecord {
+    /// Which flow.
+    pub key: UdpKey,
+    /// What it did.
+    pub flow: UdpFlow,
+}
+const _: () = assert!(size_of::<UdpRecord>() == 144);
 
 /// The packet that a CPU has counted last.
 #[derive(Clone, Copy, Debug)]
@@ -81,5 +95,7 @@ pub struct UdpLast {
     pub bytes: u64,
     /// The datagrams it stands for.
     pub datagrams: u64,
+    /// 1 if the flow is kept in the socket.
+    pub in_socket: u64,
 }
-const _: () = assert!(size_of::<UdpLast>() == 64);
+const _: () = assert!(size_of::<UdpLast>() == 72);

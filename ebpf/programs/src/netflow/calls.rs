@@ -17,7 +17,7 @@ use weir_ebpf_common::{
 use crate::{
     maps::{UDP_EMPTY, UDP_FLOWS, UDP_RECEIVE_ARGUMENTS, add, count},
     read::{AF_INET, AF_INET6, Probe, Read as _, local_port, namespace, offset},
-    udp::{Way, add_to, is_bound, own_by_current},
+    udp::{Amount, Way, add_to, is_bound, own_by_current},
 };
 
 /// `IPPROTO_UDP`.
@@ -82,7 +82,14 @@ fn moved(sock: *const u8, message: *const u8, result: i32, flags: i32, way: Way)
     // SAFETY: every word was written.
     let key = unsafe { key.assume_init_ref() };
     match UDP_FLOWS.get_ptr_mut(key).or_else(|| begin(sock, key, way)) {
-        Some(flow) => add_to(flow, way, u64::from(result as u32), 1),
+        Some(flow) => add_to(
+            flow,
+            way,
+            Amount {
+                bytes: u64::from(result as u32),
+                datagrams: 1,
+            },
+        ),
         None => add(loss::UDP_FLOWS_FULL, 1),
     }
 }

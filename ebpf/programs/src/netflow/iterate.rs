@@ -7,7 +7,10 @@ use aya_ebpf::{
 };
 use weir_ebpf_common::{
     loss,
-    netflow::{Facts, TcpRecord, direction, kind, owner, state},
+    netflow::{
+        Facts, TcpRecord, direction, kind, owner, state,
+        udp::{UdpRecord, trait_of},
+    },
 };
 
 use crate::{
@@ -15,7 +18,7 @@ use crate::{
     read::{Direct, Read, fill, offset},
     store::{ByAddress, Store},
     task::{cgroup_of, name_of},
-    udp::owner_in,
+    udp::in_socket,
 };
 
 /// `IPPROTO_UDP`.
@@ -36,16 +39,20 @@ fn write(ctx: *mut c_void, tcp: *const u8, facts: &Facts, kind: u8, at: u32) {
     };
     // SAFETY: this CPU's own slot, and only one pass is read at a time.
     fill::<Direct>(unsafe { &mut *record }, tcp, facts, kind, at);
+    write_bytes(
+        ctx,
+        record.cast_const().cast(),
+        size_of::<TcpRecord>() as u32,
+    );
+}
+
+/// Writes bytes that live over the call.
+#[inline(always)]
+fn write_bytes(ctx: *mut c_void, bytes: *const c_void, length: u32) {
     // SAFETY: the first member of the context points to the pass's metadata, whose first member is the file.
     let file = unsafe { core::ptr::read_volatile(member(ctx, 0).cast::<*mut seq_file>()) };
-    // SAFETY: the slot has the size of a record. A full buffer is retried by the kernel with the next read.
-    unsafe {
-        bpf_seq_write(
-            file,
-            record.cast_const().cast(),
-            size_of::<TcpRecord>() as u32,
-        )
-    };
+    // SAFETY: memory of that length. A full buffer is retried by the kernel with the next read.
+    unsafe { bpf_seq_write(file, bytes, length) };
 }
 
 /// The `tcp_sock` of a socket and its state; `None` if the socket is none, or only a TIME_WAIT or a request.
@@ -92,6 +99,24 @@ pub(crate) fn live(ctx: *mut c_void) {
     }
 }
 
+/// One UDP socket that holds its first flow. Context: meta, map, sock, record.
+#[inline(always)]
+pub(crate) fn live_udp(ctx: *mut c_void) {
+    let record = member(ctx, 3).cast::<UdpRecord>();
+    if member(ctx, 2).is_null() || record.is_null() {
+        return;
+    }
+    // SAFETY: checked for null; the kernel holds the record while the program runs.
+    let traits = unsafe { (*record).flow.traits };
+    if traits & (trait_of::DESCRIBED | trait_of::CLOSED) == trait_of::DESCRIBED {
+        write_bytes(
+            ctx,
+            record.cast_const().cast(),
+            size_of::<UdpRecord>() as u32,
+        );
+    }
+}
+
 /// One TCP socket of a namespace. Context: meta, sock, uid.
 #[inline(always)]
 pub(crate) fn live_in_namespace(ctx: *mut c_void) {
@@ -117,9 +142,10 @@ fn udp_owner(sock: *mut c_void, task: *const u8) {
     if protocol != UDP {
         return;
     }
-    let Some(facts) = owner_in(sock, BPF_SK_STORAGE_GET_F_CREATE) else {
+    let Some(record) = in_socket(sock, BPF_SK_STORAGE_GET_F_CREATE) else {
         return count(loss::FACTS_FULL);
     };
+    let facts = &mut record.flow.owner;
     if facts.known_by == u32::from(owner::UNKNOWN) {
         facts.pid = Direct::at(task, offset!(task_tgid));
         facts.cgroup = cgroup_of::<Direct>(task);

@@ -37,7 +37,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    iterate::{live, live_in_namespace, owners},
+    iterate::{live, live_in_namespace, live_udp, owners},
     maps::ACCEPT_ARGUMENTS,
     read::{AF_INET, AF_INET6, Direct, Probe},
     state::{accepted, transition},
@@ -64,6 +64,14 @@ pub fn tcp_state_probe(ctx: RawTracePointContext) -> i32 {
 #[unsafe(link_section = "iter/bpf_sk_storage_map")]
 pub extern "C" fn tcp_live(ctx: *mut c_void) -> i32 {
     live(ctx);
+    0
+}
+
+/// Every UDP socket that holds its first flow, whatever its network namespace.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+pub extern "C" fn udp_live(ctx: *mut c_void) -> i32 {
+    live_udp(ctx);
     0
 }
 
@@ -150,10 +158,17 @@ pub fn udp_created(ctx: SockContext) -> i32 {
     PASS
 }
 
+/// Every internet socket that a process closes.
+#[cgroup_sock(sock_release)]
+pub fn udp_closed(ctx: SockContext) -> i32 {
+    udp::closed(&ctx);
+    PASS
+}
+
 /// A datagram for which the receiving socket had no room. Arguments: error, sock.
-#[raw_tracepoint]
-pub fn udp_refused(ctx: RawTracePointContext) -> i32 {
-    udp::refused(ctx.arg::<*const u8>(1));
+#[btf_tracepoint]
+pub fn udp_refused(ctx: BtfTracePointContext) -> i32 {
+    udp::refused(ctx.arg(1));
     0
 }
 

@@ -14,7 +14,7 @@ use weir_ebpf_common::{
     loss,
     netflow::{
         Facts, ListenKey, TcpRecord,
-        udp::{UdpFlow, UdpKey, UdpLast, UdpOwner},
+        udp::{UdpFlow, UdpKey, UdpLast, UdpRecord},
     },
     offsets::Offsets,
 };
@@ -60,11 +60,15 @@ pub(crate) static LISTENERS: HashMap<ListenKey, Facts> = HashMap::with_max_entri
 #[btf_map]
 pub(crate) static SOCKETS: SocketStorage<Facts, { CLONED }> = SocketStorage::new();
 
-/// Owners of UDP sockets, in the socket itself.
+/// The first flow of each UDP socket and its owner, in the socket itself.
 #[btf_map]
-pub(crate) static UDP_OWNERS: SocketStorage<UdpOwner, { NOT_CLONED }> = SocketStorage::new();
+pub(crate) static UDP_SOCKETS: SocketStorage<UdpRecord, { NOT_CLONED }> = SocketStorage::new();
 
-/// UDP flows. The agent sets the real size, reads it once a period and takes out what is idle.
+/// Which UDP sockets have a first flow: whoever adds the cookie decides which one it is.
+#[map]
+pub(crate) static UDP_CLAIMS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16_384, 0);
+
+/// UDP flows with further peers. The agent sets the real size, reads it once a period and takes out what is idle.
 #[map]
 pub(crate) static UDP_FLOWS: HashMap<UdpKey, UdpFlow> =
     HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
@@ -127,8 +131,8 @@ pub(crate) fn add(index: u32, number: u64) {
 
 /// Writes a record that `fill` completes in place to the ring, or counts that it was full.
 #[inline(always)]
-pub(crate) fn emit(fill: impl FnOnce(&mut TcpRecord)) {
-    let Some(mut slot) = EVENTS.reserve::<TcpRecord>(0) else {
+pub(crate) fn emit<T: 'static>(fill: impl FnOnce(&mut T)) {
+    let Some(mut slot) = EVENTS.reserve::<T>(0) else {
         return count(loss::RING_FULL);
     };
     // SAFETY: the slot is reserved for a record, `fill` writes every field, and any bytes are a valid record.

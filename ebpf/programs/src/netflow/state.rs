@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use weir_ebpf_common::{
     loss,
-    netflow::{Facts, direction, kind, owner, state},
+    netflow::{Facts, TcpRecord, direction, kind, owner, state},
 };
 
 use crate::{
@@ -177,7 +177,7 @@ fn closed<R: Read, S: Store>(sock: *mut c_void, tcp: *const u8, old: u32) {
     };
     if facts.closed == 0 {
         facts.closed = 1;
-        emit(|record| fill::<R>(record, tcp, facts, what, old));
+        emit::<TcpRecord>(|record| fill::<R>(record, tcp, facts, what, old));
     }
     S::forget(sock);
 }

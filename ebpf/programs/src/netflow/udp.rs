@@ -22,13 +22,13 @@ use weir_ebpf_common::{
     loss,
     netflow::{
         owner,
-        udp::{UdpFlow, UdpKey, UdpOwner, trait_of},
+        udp::{UdpFlow, UdpKey, UdpOwner, UdpRecord, trait_of},
     },
 };
 
 use crate::{
-    maps::{UDP_EMPTY, UDP_FLOWS, UDP_LAST, UDP_OWNERS, add, count},
-    read::{AF_INET, AF_INET6, Probe, Read as _, namespace, offset},
+    maps::{UDP_CLAIMS, UDP_EMPTY, UDP_FLOWS, UDP_LAST, UDP_SOCKETS, add, count, emit},
+    read::{AF_INET, AF_INET6, Direct, Probe, Read as _, namespace, offset},
     task::{Current as _, current_cgroup, current_pid, name_of},
 };
 
@@ -109,11 +109,23 @@ pub(crate) fn packet(ctx: &SkBuffContext, way: Way) {
     let Some((header, family)) = udp_header(ctx) else {
         return;
     };
+    // SAFETY: a field of the context: the socket at whose control group we are.
+    let sock = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
+    if sock.is_null() {
+        return;
+    }
+    // SAFETY: checked for null.
+    let sock = unsafe { bpf_sk_fullsock(sock) };
+    if sock.is_null() {
+        return;
+    }
     // SAFETY: a field of the context.
     let segments = unsafe { (*ctx.skb.skb).gso_segs };
-    // A packet that the kernel or the network card cuts later counts as what it becomes.
-    let datagrams = if segments > 1 { u64::from(segments) } else { 1 };
-    let bytes = u64::from(ctx.len().saturating_sub(header + UDP_HEADER));
+    let amount = Amount {
+        bytes: u64::from(ctx.len().saturating_sub(header + UDP_HEADER)),
+        // A packet that the kernel or the network card cuts later counts as what it becomes.
+        datagrams: if segments > 1 { u64::from(segments) } else { 1 },
+    };
     if way == Way::Incoming {
         // Not on the stack: what this CPU does next may be to find that the receiver has no room, and
         // `refused` then needs to know the flow.
@@ -122,25 +134,91 @@ pub(crate) fn packet(ctx: &SkBuffContext, way: Way) {
         };
         // SAFETY: this CPU's own slot, and receiving is not interrupted by receiving.
         let last = unsafe { &mut *last };
-        (last.bytes, last.datagrams) = (bytes, datagrams);
+        (last.bytes, last.datagrams) = (amount.bytes, amount.datagrams);
         if read_key(&mut last.key, ctx, header, family, way).is_some() {
-            add_to_flow(ctx, &last.key, way, bytes, datagrams);
+            last.in_socket = u64::from(count_packet(ctx, sock, &mut last.key, way, amount));
         }
     } else {
         let mut key = MaybeUninit::<UdpKey>::uninit();
         if read_key(key.as_mut_ptr(), ctx, header, family, way).is_some() {
             // SAFETY: `read_key` has written every field.
-            add_to_flow(ctx, unsafe { key.assume_init_ref() }, way, bytes, datagrams);
+            count_packet(ctx, sock, unsafe { key.assume_init_mut() }, way, amount);
         }
     }
 }
 
+/// What one packet carries.
+#[derive(Clone, Copy)]
+pub(crate) struct Amount {
+    pub(crate) bytes: u64,
+    pub(crate) datagrams: u64,
+}
+
+/// Adds to the flow, and says whether it is the one that the socket holds.
+///
+/// Most sockets have one peer. Their flow is found without a look into a table, which costs as much as
+/// everything else together.
 #[inline(always)]
-fn add_to_flow(ctx: &SkBuffContext, key: &UdpKey, way: Way, bytes: u64, datagrams: u64) {
-    match UDP_FLOWS.get_ptr_mut(key).or_else(|| begin(ctx, key, way)) {
-        Some(flow) => add_to(flow, way, bytes, datagrams),
-        None => add(loss::UDP_FLOWS_FULL, datagrams),
+fn count_packet(
+    ctx: &SkBuffContext,
+    sock: *mut bpf_sock,
+    key: &mut UdpKey,
+    way: Way,
+    amount: Amount,
+) -> bool {
+    let record = in_socket(sock.cast(), 0);
+    if let Some(first) = record
+        && first.flow.traits & (trait_of::DESCRIBED | trait_of::CLOSED) == trait_of::DESCRIBED
+        && is_same(&first.key, key)
+    {
+        add_to(&raw mut first.flow, way, amount);
+        return true;
     }
+    // SAFETY: the helper takes any packet of this hook.
+    key.socket = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    if let Some(first) = in_socket(sock.cast(), BPF_SK_STORAGE_GET_F_CREATE)
+        && first.flow.traits == 0
+        && UDP_CLAIMS
+            .insert(key.socket, 1, u64::from(BPF_NOEXIST))
+            .is_ok()
+    {
+        copy(&mut first.key, key);
+        describe(&mut first.flow, None, sock, way);
+        add_to(&raw mut first.flow, way, amount);
+        return true;
+    }
+    match UDP_FLOWS
+        .get_ptr_mut(&*key)
+        .or_else(|| begin(sock, key, way))
+    {
+        Some(flow) => add_to(flow, way, amount),
+        None => add(loss::UDP_FLOWS_FULL, amount.datagrams),
+    }
+    false
+}
+
+/// Whether two keys of one socket are the same flow.
+#[inline(always)]
+fn is_same(one: &UdpKey, other: &UdpKey) -> bool {
+    let (one, other) = (words(one), words(other));
+    // SAFETY: the keys are six words long; the first is the socket.
+    unsafe {
+        (1..6).fold(0, |all, at| {
+            all | (one.add(at).read() ^ other.add(at).read())
+        }) == 0
+    }
+}
+
+#[inline(always)]
+fn copy(to: &mut UdpKey, from: &UdpKey) {
+    let (to, from) = ((&raw mut *to).cast::<u64>(), words(from));
+    // SAFETY: the keys are six words long. Volatile: the stores are not to be replaced by a call.
+    (0..6).for_each(|at| unsafe { to.add(at).write_volatile(from.add(at).read()) });
+}
+
+#[inline(always)]
+fn words(key: &UdpKey) -> *const u64 {
+    core::ptr::from_ref(key).cast()
 }
 
 /// Fills in every field of the key, as six words: the map reads it as words again, and the processor waits for
@@ -160,7 +238,11 @@ fn read_key(
         let [a, b, c, d]: [u64; 4] = head(ctx, 8)?;
         ([a, b], [c, d])
     };
-    let ports: u32 = load(ctx, header)?;
+    let ports: u32 = match head(ctx, header as usize) {
+        Some(ports) => ports,
+        // The UDP header may lie outside of what can be read directly.
+        None => load(ctx, header)?,
+    };
     // The wire has the source before the destination, and the high byte before the low.
     let (from, to) = (
         u16::from_be(ports as u16),
@@ -175,8 +257,8 @@ fn read_key(
     let words = key.cast::<u64>();
     // SAFETY: the key is six words long. Volatile: the stores are not to be cut or replaced by a call.
     unsafe {
-        // SAFETY: the helper takes any packet of this hook.
-        words.write_volatile(bpf_get_socket_cookie(ctx.as_ptr()));
+        // The socket is filled in when it is needed.
+        words.write_volatile(0);
         words.add(1).write_volatile(local[0]);
         words.add(2).write_volatile(local[1]);
         words.add(3).write_volatile(remote[0]);
@@ -208,16 +290,16 @@ fn bounds(ctx: &SkBuffContext) -> (usize, usize) {
 }
 
 #[inline(always)]
-pub(crate) fn add_to(flow: *mut UdpFlow, way: Way, bytes: u64, datagrams: u64) {
+pub(crate) fn add_to(flow: *mut UdpFlow, way: Way, amount: Amount) {
     // SAFETY: map memory. Every CPU adds atomically, and nothing else writes these fields.
     unsafe {
-        let (bytes_at, datagrams_at) = if way == Way::Incoming {
+        let (bytes, datagrams) = if way == Way::Incoming {
             (&raw mut (*flow).bytes_in, &raw mut (*flow).datagrams_in)
         } else {
             (&raw mut (*flow).bytes_out, &raw mut (*flow).datagrams_out)
         };
-        atomic_add(bytes_at, bytes);
-        atomic_add(datagrams_at, datagrams);
+        atomic_add(bytes, amount.bytes);
+        atomic_add(datagrams, amount.datagrams);
     }
 }
 
@@ -234,48 +316,56 @@ unsafe fn atomic_add(to: *mut u64, number: u64) {
     }
 }
 
-/// First packet of a flow. `None` if the table is full.
+/// First packet of a flow that goes into the table. `None` if the table is full.
 #[inline(always)]
-fn begin(ctx: &SkBuffContext, key: &UdpKey, way: Way) -> Option<*mut UdpFlow> {
+fn begin(sock: *mut bpf_sock, key: &UdpKey, way: Way) -> Option<*mut UdpFlow> {
     let empty = UDP_EMPTY.get(0)?;
     let is_new = UDP_FLOWS.insert(key, empty, u64::from(BPF_NOEXIST)).is_ok();
     let flow = UDP_FLOWS.get_ptr_mut(key)?;
     // Else another CPU was faster.
     if is_new {
         count(loss::UDP_FLOWS_ADDED);
+        let owner = in_socket(sock.cast(), 0).map(|record| &mut record.flow.owner);
         // SAFETY: map memory; only the CPU that has added the flow writes what does not count.
-        describe(ctx, unsafe { &mut *flow }, way);
+        describe(unsafe { &mut *flow }, owner, sock, way);
     }
     Some(flow)
 }
 
-/// Notes what is known of the socket. Until `DESCRIBED` is set, the agent leaves the flow alone.
+/// Notes what is known of the socket; its owner is in `from`, or in the flow already if that is the socket's
+/// first. Until `DESCRIBED` is set, nobody else touches the flow.
 #[inline(always)]
-fn describe(ctx: &SkBuffContext, flow: &mut UdpFlow, way: Way) {
+fn describe(flow: &mut UdpFlow, from: Option<&mut UdpOwner>, sock: *mut bpf_sock, way: Way) {
     let mut traits = trait_of::DESCRIBED;
     if way == Way::Incoming {
         traits |= trait_of::BEGAN_INCOMING;
     }
-    // SAFETY: a field of the context: the socket at whose control group we are.
-    let sock = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
-    if !sock.is_null() {
-        // SAFETY: checked for null.
-        let sock: *mut bpf_sock = unsafe { bpf_sk_fullsock(sock) };
-        if !sock.is_null() {
-            // SAFETY: checked for null.
-            if unsafe { (*sock).state } == CONNECTED {
-                traits |= trait_of::CONNECTED;
-            }
-            let address = untyped(sock);
-            if is_bound(address) {
-                traits |= trait_of::BOUND;
-            }
-            flow.netns = namespace::<Probe>(address);
-            describe_owner(&mut flow.owner, sock, way);
+    // SAFETY: the caller has checked that the socket is there.
+    if unsafe { (*sock).state } == CONNECTED {
+        traits |= trait_of::CONNECTED;
+    }
+    let address = untyped(sock);
+    if is_bound(address) {
+        traits |= trait_of::BOUND;
+    }
+    flow.netns = namespace::<Probe>(address);
+    match from {
+        Some(owner) => {
+            own_by_sender(owner, way);
+            flow.owner = *owner;
         }
+        None => own_by_sender(&mut flow.owner, way),
     }
     // SAFETY: a field of the flow. Volatile: it is written last.
     unsafe { core::ptr::write_volatile(&raw mut flow.traits, traits) };
+}
+
+/// Who sends is nearer to the truth than who made the socket.
+#[inline(always)]
+fn own_by_sender(owner: &mut UdpOwner, way: Way) {
+    if way == (Way::Outgoing { by_current: true }) && owner.pid != current_pid() {
+        own_by_current(owner, owner::CALLER);
+    }
 }
 
 /// The address of a socket as a number. The verifier lets nobody add an offset to the typed pointer that this kind
@@ -296,35 +386,19 @@ pub(crate) fn is_bound(sock: *const u8) -> bool {
     (byte >> (bit % 8)) & BINDPORT_LOCK != 0
 }
 
-/// The owner kept in a UDP socket.
+/// What a UDP socket holds.
 #[inline(always)]
-pub(crate) fn owner_in<'a>(sock: *mut c_void, flags: u32) -> Option<&'a mut UdpOwner> {
+pub(crate) fn in_socket<'a>(sock: *mut c_void, flags: u32) -> Option<&'a mut UdpRecord> {
     // SAFETY: the helper checks the socket; what it returns lives as long as the socket, longer than this run.
     unsafe {
         bpf_sk_storage_get(
-            UDP_OWNERS.as_ptr(),
+            UDP_SOCKETS.as_ptr(),
             sock,
             core::ptr::null_mut(),
             u64::from(flags),
         )
-        .cast::<UdpOwner>()
+        .cast::<UdpRecord>()
         .as_mut()
-    }
-}
-
-#[inline(always)]
-fn describe_owner(to: &mut UdpOwner, sock: *mut bpf_sock, way: Way) {
-    let sock = sock.cast();
-    if way == (Way::Outgoing { by_current: true }) {
-        // Who sends is nearer to the truth than who made the socket.
-        if let Some(owner) = owner_in(sock, BPF_SK_STORAGE_GET_F_CREATE) {
-            if owner.pid != current_pid() {
-                own_by_current(owner, owner::CALLER);
-            }
-            *to = *owner;
-        }
-    } else if let Some(owner) = owner_in(sock, 0) {
-        *to = *owner;
     }
 }
 
@@ -348,29 +422,49 @@ pub(crate) fn created(ctx: &SockContext) {
     if unsafe { (*ctx.sock).protocol } != u32::from(UDP) {
         return;
     }
-    match owner_in(ctx.as_ptr(), BPF_SK_STORAGE_GET_F_CREATE) {
-        Some(owner) => own_by_current(owner, owner::CREATOR),
+    match in_socket(ctx.as_ptr(), BPF_SK_STORAGE_GET_F_CREATE) {
+        Some(record) => own_by_current(&mut record.flow.owner, owner::CREATOR),
         None => count(loss::FACTS_FULL),
+    }
+}
+
+/// A process closes a socket for good: what its first flow did goes to the agent.
+#[inline(always)]
+pub(crate) fn closed(ctx: &SockContext) {
+    // SAFETY: a field of the context.
+    if unsafe { (*ctx.sock).protocol } != u32::from(UDP) {
+        return;
+    }
+    let Some(first) = in_socket(ctx.as_ptr(), 0) else {
+        return;
+    };
+    let traits = first.flow.traits;
+    // SAFETY: a field of the flow. Volatile: it comes before the totals are read.
+    unsafe { core::ptr::write_volatile(&raw mut first.flow.traits, traits | trait_of::CLOSED) };
+    if traits & trait_of::DESCRIBED != 0 {
+        emit::<UdpRecord>(|record| *record = *first);
     }
 }
 
 /// The receiver had no room for the packet that this CPU has just counted: takes it back.
 #[inline(always)]
-pub(crate) fn refused(sock: *const u8) {
+pub(crate) fn refused(sock: *mut c_void) {
     let Some(last) = UDP_LAST.get_ptr(0) else {
         return;
     };
     // SAFETY: this CPU's own slot.
     let last = unsafe { &*last };
-    if Probe::at::<u64>(sock, offset!(cookie)) != last.key.socket {
-        return;
-    }
-    if let Some(flow) = UDP_FLOWS.get_ptr_mut(&last.key) {
-        add_to(
-            flow,
-            Way::Incoming,
-            last.bytes.wrapping_neg(),
-            last.datagrams.wrapping_neg(),
-        );
+    let taken_back = Amount {
+        bytes: last.bytes.wrapping_neg(),
+        datagrams: last.datagrams.wrapping_neg(),
+    };
+    if last.in_socket == 1 {
+        if let Some(first) = in_socket(sock, 0) {
+            add_to(&raw mut first.flow, Way::Incoming, taken_back);
+        }
+    } else if Direct::at::<u64>(sock.cast_const().cast(), offset!(cookie)) == last.key.socket
+        && let Some(flow) = UDP_FLOWS.get_ptr_mut(&last.key)
+    {
+        add_to(flow, Way::Incoming, taken_back);
     }
 }
