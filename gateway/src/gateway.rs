@@ -28,6 +28,7 @@ use crate::{
     profile::SEMCONV,
     prometheus::{self, Exposition, FlowSeries, Sources},
     self_metrics::{self, SelfMetrics},
+    span_metrics::{self, SpanMetrics},
     subscription::Subscribers,
 };
 
@@ -134,14 +135,21 @@ impl Gateway {
             stop_intake.clone(),
         );
         let services = services(&intake, config.flow.max_message, &subscribers);
+        let spans = config
+            .span_metrics
+            .map(|config| Arc::new(SpanMetrics::new(config, idle_expiry, &metrics)));
+        let taken = spans.iter().flat_map(|_| span_metrics::NAMES);
+        let otlp_series = OtlpMetrics::new(&SEMCONV, budget, idle_expiry, &metrics);
         let sources = Sources {
             flows: series,
-            otlp: Arc::new(OtlpMetrics::new(&SEMCONV, budget, idle_expiry, &metrics)),
+            otlp: Arc::new(otlp_series.reserving(taken)),
+            spans: spans.clone(),
         };
         let otlp_in = Otlp::start(
             config.otlp_receiver,
             config.otlp_exporters,
             shown.then(|| Arc::clone(&sources.otlp)),
+            spans,
             &metrics,
         )
         .await?;
