@@ -188,12 +188,12 @@ impl OtlpMetrics {
         Some(page.finish())
     }
 
-    /// Whether another metric has a name that OpenMetrics gives to this one.
+    /// Whether another metric has a name that OpenMetrics gives to this counter.
     fn is_crowded(&self, family: &Place) -> bool {
         let name = lock(family).name().to_owned();
-        let base = name.strip_suffix("_total").unwrap_or(&name);
         let directory = self.read();
-        base != name && directory.has(base) || directory.has(&format!("{base}_created"))
+        let has = |base: &str| directory.has(base) || directory.has(&format!("{base}_created"));
+        name.strip_suffix("_total").is_some_and(has)
     }
 
     /// Append everything, without the end of the page.

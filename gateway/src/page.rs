@@ -86,8 +86,8 @@ pub struct Head<'a> {
     pub help: &'a str,
     /// Its unit, spelled out; shown where the format has a place for it and the name ends with it.
     pub unit: &'a str,
-    /// Whether another metric has the name that OpenMetrics gives to this one: its own without
-    /// `_total` or `_info`, or that with `_created`.
+    /// Whether another metric has the name that OpenMetrics gives to this counter or info: its own
+    /// without `_total` or `_info`, or that with `_created`.
     pub crowded: bool,
 }
 

@@ -53,7 +53,7 @@ impl Directory {
     pub(super) fn new(profile: &Profile) -> Self {
         let own = self_metrics::ALL.iter().flat_map(|own| {
             let parts: &[&str] = match own.kind {
-                self_metrics::Kind::Histogram => &["", "_bucket", "_sum", "_count"],
+                self_metrics::Kind::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
                 self_metrics::Kind::Counter | self_metrics::Kind::Gauge => &[""],
             };
             parts.iter().map(|part| format!("{}{part}", own.name))

@@ -73,12 +73,12 @@ impl Kind {
         }
     }
 
-    /// What follows the name on its samples.
+    /// What follows the name on its samples, in one of the formats.
     pub(super) const fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Counter | Self::Gauge | Self::UpDown => &[""],
-            Self::Histogram => &["", "_bucket", "_sum", "_count"],
-            Self::Summary => &["", "_sum", "_count"],
+            Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+            Self::Summary => &["", "_sum", "_count", "_created"],
         }
     }
 }
