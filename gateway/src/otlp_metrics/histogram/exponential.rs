@@ -14,6 +14,8 @@ pub(in super::super) const COARSEST: i32 = -4;
 const MOST_BUCKETS: i64 = 320;
 /// Beyond this no float has a logarithm to the base 2.
 const FURTHEST: i64 = 1100;
+/// Here all floats above zero are in two buckets already.
+const ROUGHEST: i32 = -12;
 /// What Prometheus is told of histograms without a threshold: all numbers but zero are above. It
 /// would take one with none at all and no values for a classic one.
 const LEAST_THRESHOLD: f64 = 1e-128;
@@ -48,14 +50,15 @@ impl Exponential {
             return None;
         }
         let sides = [point.positive(), point.negative()];
-        let ranges = sides.each_ref().map(|side| range(side, point.scale));
-        let mut scale = point.scale.min(FINEST);
-        while !ranges.iter().all(|range| fits(*range, point.scale, scale)) {
-            scale = scale.saturating_sub(1);
+        let from = point.scale.max(ROUGHEST);
+        let ranges = sides.each_ref().map(|side| range(side, from));
+        let mut scale = from.min(FINEST);
+        while !ranges.iter().all(|range| fits(*range, from, scale)) {
+            scale -= 1;
         }
         let [positive, negative] = [0, 1].map(|side| {
-            let counts = numbered(&sides[side], point.scale);
-            Side::of(ranges[side], point.scale.saturating_sub(scale), counts)
+            let counts = numbered(&sides[side], from);
+            Side::of(ranges[side], from.saturating_sub(scale), counts)
         });
         Some(Self {
             scale,
@@ -96,16 +99,15 @@ impl Exponential {
     fn add_equal(&mut self, other: &Self) {
         let mut scale = self.scale.min(other.scale);
         let union = |scale: i32, own: &Side, more: &Side| {
-            let own = own.range(self.scale.saturating_sub(scale));
-            union(own, more.range(other.scale.saturating_sub(scale)))
+            let own = own.range(self.scale - scale);
+            union(own, more.range(other.scale - scale))
         };
         while !fits(union(scale, &self.positive, &other.positive), scale, scale)
             || !fits(union(scale, &self.negative, &other.negative), scale, scale)
         {
-            scale = scale.saturating_sub(1);
+            scale -= 1;
         }
-        let own = self.scale.saturating_sub(scale);
-        let more = other.scale.saturating_sub(scale);
+        let (own, more) = (self.scale - scale, other.scale - scale);
         self.positive.merge(own, &other.positive, more);
         self.negative.merge(own, &other.negative, more);
         self.zero_count = self.zero_count.saturating_add(other.zero_count);
@@ -117,7 +119,7 @@ impl Exponential {
     fn widen_zero(&mut self, threshold: f64) {
         self.zero_threshold = threshold;
         let scale = self.scale;
-        let bound = |index: i64| (index as f64 * 2_f64.powi(scale.saturating_neg())).exp2();
+        let bound = |index: i64| (index as f64 * 2_f64.powi(-scale)).exp2();
         for side in [&mut self.positive, &mut self.negative] {
             let (mut inside, mut end) = (0, self.zero_threshold);
             for (index, count) in side.counts.iter().enumerate() {
@@ -253,7 +255,10 @@ fn fits(range: Option<(i64, i64)>, from: i32, to: i32) -> bool {
 
 /// The buckets of a point with their numbers. Numbers that no float can be in are brought near.
 fn numbered(side: &metrics::Buckets<'_>, scale: i32) -> impl Iterator<Item = (i64, u64)> {
-    let furthest = FURTHEST << scale.clamp(0, 40);
+    let furthest = match scale {
+        0.. => FURTHEST << scale.min(40),
+        _ => (FURTHEST >> scale.unsigned_abs().min(62)) + 1,
+    };
     let numbers = (i64::from(side.offset)..).map(move |index| index.clamp(-furthest, furthest));
     numbers.zip(side.counts())
 }
