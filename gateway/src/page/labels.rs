@@ -11,15 +11,19 @@ const SECOND: u8 = 2 << 3 | 2;
 pub(super) fn encode(text: &str, out: &mut Vec<u8>) {
     let mut unescaped = String::new();
     let mut rest = text;
-    while let Some((name, after)) = rest.split_once("=\"") {
-        let (end, escaped) = closing_quote(after.as_bytes());
-        let raw = after.get(..end).unwrap_or_default();
-        let value = if escaped {
-            unescape(raw, &mut unescaped);
-            &unescaped
-        } else {
-            raw
-        };
+    while let Some((name, after)) = rest.split_once('=') {
+        let after = after.strip_prefix('"').unwrap_or(after);
+        let mut end = after.find('"').unwrap_or(after.len());
+        let mut value = after.get(..end).unwrap_or_default();
+        // Looking at every byte without stopping early is many at a time.
+        let escapes = value
+            .bytes()
+            .fold(false, |found, byte| found | (byte == b'\\'));
+        if escapes {
+            end = closing_quote(after.as_bytes());
+            unescape(after.get(..end).unwrap_or_default(), &mut unescaped);
+            value = &unescaped;
+        }
         pair(name, value, out);
         rest = after.get(end + 1..).unwrap_or_default();
         rest = rest.strip_prefix(',').unwrap_or(rest);
@@ -42,20 +46,17 @@ fn length_size(length: usize) -> usize {
     prost::encoding::encoded_len_varint(length as u64)
 }
 
-/// Where the value ends, and whether something in it is escaped.
-fn closing_quote(bytes: &[u8]) -> (usize, bool) {
-    let (mut at, mut escaped) = (0, false);
+/// Where the value ends.
+fn closing_quote(bytes: &[u8]) -> usize {
+    let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         match byte {
             b'"' => break,
-            b'\\' => {
-                escaped = true;
-                at += 2;
-            }
+            b'\\' => at += 2,
             _ => at += 1,
         }
     }
-    (at.min(bytes.len()), escaped)
+    at.min(bytes.len())
 }
 
 fn unescape(raw: &str, out: &mut String) {

@@ -213,7 +213,7 @@ fn spans((first, counts): (i32, &[u64])) -> (Vec<BucketSpan>, Vec<i64>) {
 /// Nanoseconds since the epoch, 0 for none.
 fn timestamp(time: u64) -> Option<message::Timestamp> {
     const SECOND: u64 = 1_000_000_000;
-    (time > 0).then(|| message::Timestamp {
+    (time > 0).then_some(message::Timestamp {
         seconds: (time / SECOND) as i64,
         nanos: (time % SECOND) as i32,
     })
