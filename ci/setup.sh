@@ -129,6 +129,9 @@ install_prometheus_without_starting_it() {
 
 setup_test() {
     install_prometheus_without_starting_it
+    apt_command python3 python3 'python3: reads OpenMetrics with the parser of Prometheus'
+    /usr/bin/python3 -c 'import prometheus_client.openmetrics.parser' 2>/dev/null \
+        || apt_install 'the Python client of Prometheus: the tests read the gateway with its strict parser' python3-prometheus-client
     apt_command ip iproute2 'ip, ss and nstat: the tests make network namespaces and ask the kernel for its own counts'
     apt_command nft nftables 'nft: the tests lose packets on purpose'
 }

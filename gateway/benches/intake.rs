@@ -5,7 +5,7 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message as _;
 use weir_gateway::{
-    fanout::Output as _, intake::netflow, profile::SEMCONV, prometheus::FlowSeries,
+    fanout::Output as _, intake::netflow, page::Format, profile::SEMCONV, prometheus::FlowSeries,
     self_metrics::SelfMetrics,
 };
 use weir_point::{Point, PointBatch, Text};
@@ -119,16 +119,19 @@ fn series(c: &mut Criterion) {
     });
     group.bench_function("one metric of 100k label sets as text", |b| {
         // The round-trip time: one series per label set.
-        b.iter_with_large_drop(|| full.render(6));
+        b.iter_with_large_drop(|| full.render(6, Format::Text));
     });
-    group.bench_function("all metrics of 100k label sets as text", |b| {
-        b.iter(|| {
-            (0..)
-                .map_while(|family| full.render(family))
-                .map(|text| text.len())
-                .sum::<usize>()
+    for format in Format::ALL {
+        let name = format!("all metrics of 100k label sets as {}", format.name());
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                (0..)
+                    .map_while(|family| full.render(family, format))
+                    .map(|text| text.len())
+                    .sum::<usize>()
+            });
         });
-    });
+    }
     group.bench_function("sweep of 100k label sets", |b| b.iter(|| full.sweep()));
     group.finish();
 }

@@ -13,7 +13,9 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
 };
 use prost::Message as _;
-use weir_gateway::{otlp_metrics::OtlpMetrics, profile::SEMCONV, self_metrics::SelfMetrics};
+use weir_gateway::{
+    otlp_metrics::OtlpMetrics, page::Format, profile::SEMCONV, self_metrics::SelfMetrics,
+};
 use weir_point::otlp::{OtlpBatch, Signal};
 
 const SERIES: u64 = 100_000;
@@ -157,11 +159,11 @@ fn render(criterion: &mut Criterion) {
         .throughput(Throughput::Elements(SERIES))
         .sample_size(10);
     let name = format!("render {SERIES} series of {per_series} bytes in memory");
-    let mut text = String::new();
+    let mut text = Vec::new();
     group.bench_function(name, |bench| {
         bench.iter(|| {
             text.clear();
-            output.render(&mut text);
+            output.render(Format::Text, &mut text);
             black_box(text.len())
         });
     });

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -10,7 +9,10 @@ use std::{
 use weir_point::Text;
 use weir_proto::flow::v1::{AgentStatus, Counter, Hook};
 
-use crate::aggregate::push_label;
+use crate::{
+    aggregate::push_label,
+    page::{Head, Kind, Labels, Number, Origin, Page},
+};
 
 /// Far more than any agent has.
 const MOST_COUNTERS: usize = 512;
@@ -84,28 +86,28 @@ impl Agents {
         })
     }
 
-    /// Append the metrics of all agents in the Prometheus text format.
-    pub fn render(&self, out: &mut String) {
+    /// Write the metrics of all agents.
+    pub fn render(&self, page: &mut Page) {
         let hosts = self.lock();
         if hosts.is_empty() {
             return;
         }
         header(
             UP,
-            "gauge",
+            Kind::Gauge,
             "Whether the agent has an open stream to this gateway.",
-            out,
+            page,
         );
         for (host, entry) in hosts.iter() {
             let up = u8::from(entry.streams > 0);
-            sample(UP, &[("host", host)], u64::from(up), out);
+            sample(&[("host", host)], u64::from(up), page);
         }
         let statuses: Vec<(&Text, &Status)> = hosts
             .iter()
             .filter_map(|(host, entry)| Some((host, entry.status.as_ref()?)))
             .collect();
-        render_counters(&statuses, out);
-        render_hooks(&statuses, out);
+        render_counters(&statuses, page);
+        render_hooks(&statuses, page);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Text, Host>> {
@@ -174,8 +176,10 @@ impl Status {
     }
 }
 
+/// A counter `up` or `hook` would be of one name with another metric in OpenMetrics.
 fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len())
+        && !["up", "hook", "hook_info"].contains(&name)
         && name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
@@ -185,7 +189,7 @@ fn is_text(text: &str) -> bool {
     text.len() <= LONGEST_TEXT
 }
 
-fn render_counters(statuses: &[(&Text, &Status)], out: &mut String) {
+fn render_counters(statuses: &[(&Text, &Status)], page: &mut Page) {
     let names: BTreeSet<&str> = statuses
         .iter()
         .flat_map(|(_, status)| status.counters.keys())
@@ -193,34 +197,26 @@ fn render_counters(statuses: &[(&Text, &Status)], out: &mut String) {
         .collect();
     for name in names {
         let family = format!("weir_agent_{name}_total");
-        header(
-            &family,
-            "counter",
-            "Counted by the agent since it started.",
-            out,
-        );
+        let help = "Counted by the agent since it started.";
+        header(&family, Kind::Counter, help, page);
         for (host, status) in statuses {
             let first = (name.to_owned(), String::new());
             let own = status.counters.range(first..);
             for ((_, cause), value) in own.take_while(|((own, _), _)| own == name) {
                 let labels = [("host", host.as_str()), ("cause", cause)];
                 let used = if cause.is_empty() { 1 } else { 2 };
-                sample(&family, &labels[..used], *value, out);
+                sample(&labels[..used], *value, page);
             }
         }
     }
 }
 
-fn render_hooks(statuses: &[(&Text, &Status)], out: &mut String) {
+fn render_hooks(statuses: &[(&Text, &Status)], page: &mut Page) {
     if statuses.iter().all(|(_, status)| status.hooks.is_empty()) {
         return;
     }
-    header(
-        HOOK_INFO,
-        "gauge",
-        "How the agent observes an event on its kernel.",
-        out,
-    );
+    let help = "How the agent observes an event on its kernel.";
+    header(HOOK_INFO, Kind::Info, help, page);
     for (host, status) in statuses {
         for (event, hook, reason) in &status.hooks {
             let labels = [
@@ -229,22 +225,28 @@ fn render_hooks(statuses: &[(&Text, &Status)], out: &mut String) {
                 ("hook", hook),
                 ("reason", reason),
             ];
-            sample(HOOK_INFO, &labels, 1, out);
+            sample(&labels, 1, page);
         }
     }
 }
 
-fn header(name: &str, kind: &str, help: &str, out: &mut String) {
-    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a String takes everything");
+fn header(name: &str, kind: Kind, help: &str, page: &mut Page) {
+    page.family(&Head {
+        name,
+        kind,
+        help,
+        unit: "",
+        crowded: false,
+    });
 }
 
-fn sample(name: &str, labels: &[(&str, &str)], value: u64, out: &mut String) {
-    out.push_str(name);
-    let mut open = '{';
-    for (label, text) in labels {
-        out.push(open);
-        push_label(label, text, out);
-        open = ',';
+fn sample(labels: &[(&str, &str)], value: u64, page: &mut Page) {
+    let mut text = String::new();
+    for (label, value) in labels {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        push_label(label, value, &mut text);
     }
-    writeln!(out, "}} {value}").expect("a String takes everything");
+    page.number(Labels(&text, ""), Number::Count(value), Origin::default());
 }

@@ -1,8 +1,6 @@
 //! Folding Points into series: the label text that identifies a series and the row
 //! of numbers behind it. The Prometheus and the OTLP output share both.
 
-use std::fmt::Write as _;
-
 use weir_point::Point;
 
 use crate::profile::{Attribute, Combine, DataSet, Gauge, Group, naming};
@@ -78,15 +76,6 @@ fn push_escaped(value: &str, out: &mut String) {
             '\n' => out.push_str("\\n"),
             other => out.push(other),
         }
-    }
-}
-
-/// Append a number in the form the Prometheus text format reads.
-pub(crate) fn push_number(number: f64, out: &mut String) {
-    if number.is_infinite() {
-        out.push_str(if number > 0.0 { "+Inf" } else { "-Inf" });
-    } else {
-        write!(out, "{number}").expect("a String takes everything");
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use weir_runtime::config::{ByteSize, ConfigError, Document, Section};
 
-use crate::{exporter, otlp};
+use crate::{exporter, otlp, span_metrics};
 
 /// Environment variables that override a key begin with this and an underscore.
 pub const ENV_PREFIX: &str = "WEIR_GATEWAY";
@@ -26,6 +26,8 @@ pub struct Config {
     pub otlp_receiver: Option<weir_otel_receiver::Config>,
     /// Where OTLP is forwarded to, by name.
     pub otlp_exporters: Vec<(String, exporter::Config)>,
+    /// Metrics made of spans, if they are on.
+    pub span_metrics: Option<span_metrics::Config>,
     /// The live stream.
     pub subscription: Subscription,
     /// How long a stop may take.
@@ -102,6 +104,7 @@ impl Config {
             otlp: read_otlp(&mut root.section("otlp")),
             otlp_receiver: weir_otel_receiver::Config::read(&mut root.section("otlp_receiver")),
             otlp_exporters: exporter::Config::read_all(root),
+            span_metrics: span_metrics::Config::read(&mut root.section("span_metrics")),
             subscription: Subscription::read(&mut root.section("subscription")),
             stop_deadline: positive(&mut root.section("stop"), "deadline", STOP_DEADLINE),
         }

@@ -28,6 +28,7 @@ use crate::{
     profile::SEMCONV,
     prometheus::{self, Exposition, FlowSeries, Sources},
     self_metrics::{self, SelfMetrics},
+    span_metrics::{self, SpanMetrics},
     subscription::Subscribers,
 };
 
@@ -134,14 +135,12 @@ impl Gateway {
             stop_intake.clone(),
         );
         let services = services(&intake, config.flow.max_message, &subscribers);
-        let sources = Sources {
-            flows: series,
-            otlp: Arc::new(OtlpMetrics::new(&SEMCONV, budget, idle_expiry, &metrics)),
-        };
+        let sources = sources(series, config.span_metrics, &config.prometheus, &metrics);
         let otlp_in = Otlp::start(
             config.otlp_receiver,
             config.otlp_exporters,
             shown.then(|| Arc::clone(&sources.otlp)),
+            sources.spans.clone(),
             &metrics,
         )
         .await?;
@@ -223,6 +222,23 @@ impl RunningGateway {
         let complete = all.iter().all(|ended| *ended);
         info!(complete, "gateway stopped");
         complete
+    }
+}
+
+/// The series on the page.
+fn sources(
+    flows: Arc<FlowSeries>,
+    spans: Option<span_metrics::Config>,
+    config: &config::Prometheus,
+    metrics: &SelfMetrics,
+) -> Sources {
+    let (budget, idle_expiry) = (config.series_budget, config.idle_expiry);
+    let names = spans.iter().flat_map(|_| span_metrics::NAMES);
+    let otlp = OtlpMetrics::new(&SEMCONV, budget, idle_expiry, metrics).reserving(names);
+    Sources {
+        flows,
+        otlp: Arc::new(otlp),
+        spans: spans.map(|spans| Arc::new(SpanMetrics::new(spans, idle_expiry, metrics))),
     }
 }
 

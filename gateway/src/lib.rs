@@ -14,9 +14,11 @@ pub mod intake;
 pub mod otlp;
 pub mod otlp_intake;
 pub mod otlp_metrics;
+pub mod page;
 pub mod profile;
 pub mod prometheus;
 pub mod self_metrics;
+pub mod span_metrics;
 pub mod subscription;
 
 pub use self::{

@@ -1,4 +1,4 @@
-//! OTLP from the receiver: to every exporter, and metrics to the Prometheus page.
+//! OTLP from the receiver: to every exporter, and metrics and spans to the Prometheus page.
 
 mod meter;
 
@@ -19,6 +19,7 @@ use crate::{
     exporter::Exporter,
     otlp_metrics::OtlpMetrics,
     self_metrics::{OTLP_WITHOUT_OUTPUT, SelfMetrics},
+    span_metrics::SpanMetrics,
 };
 
 /// How soon a client should try again when every queue is full.
@@ -28,20 +29,24 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct OtlpIntake {
     exporters: Vec<Arc<Exporter>>,
     series: Option<Arc<OtlpMetrics>>,
+    spans: Option<Arc<SpanMetrics>>,
     without_output: [Counter; 3],
     stopping: AtomicBool,
 }
 
 impl OtlpIntake {
-    /// An intake for these outputs. Without `series`, metrics are only forwarded.
+    /// An intake for these outputs. Without `series`, metrics are only forwarded; without `spans`,
+    /// spans are.
     pub fn new(
         exporters: Vec<Arc<Exporter>>,
         series: Option<Arc<OtlpMetrics>>,
+        spans: Option<Arc<SpanMetrics>>,
         metrics: &SelfMetrics,
     ) -> Self {
         Self {
             exporters,
             series,
+            spans,
             without_output: [Signal::Traces, Signal::Metrics, Signal::Logs]
                 .map(|signal| metrics.counter(&OTLP_WITHOUT_OUTPUT, &[signal.name()])),
             stopping: AtomicBool::new(false),
@@ -80,8 +85,9 @@ impl Consumer for OtlpIntake {
                 retry_after: RETRY_AFTER,
             });
         }
-        match &self.series {
-            Some(series) if batch.signal() == Signal::Metrics => series.take(&batch),
+        match (batch.signal(), &self.series, &self.spans) {
+            (Signal::Metrics, Some(series), _) => series.take(&batch),
+            (Signal::Traces, _, Some(spans)) => spans.take(&batch),
             _ if self.exporters.is_empty() => {
                 self.without_output[batch.signal() as usize].increment(batch.items() as u64);
             }

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::labels::push_value;
 use weir_point::otlp::{
     OtlpBatch,
     metrics::{Data, Metric, ResourceMetrics},
@@ -22,13 +23,17 @@ use weir_point::otlp::{
 
 use self::{
     directory::{Directory, Place, lock},
-    family::{Intake, Kind},
+    family::{Allowance, Intake, Kind},
     labels::Labels,
     meters::{Cause, Meters, Tally},
     series::Tick,
     target::Targets,
 };
-use crate::{profile::Profile, self_metrics::SelfMetrics};
+use crate::{
+    page::{Format, Page},
+    profile::Profile,
+    self_metrics::SelfMetrics,
+};
 
 /// Longer resources are left out of `target_info`.
 const LONGEST_TARGET: usize = 16 * 1024;
@@ -41,6 +46,7 @@ const TICKS: u128 = 10;
 pub struct OtlpMetrics {
     directory: RwLock<Directory>,
     targets: Mutex<Targets>,
+    exemplars: Allowance,
     budget: usize,
     expiry: Tick,
     started: Instant,
@@ -60,11 +66,23 @@ impl OtlpMetrics {
         Self {
             directory: RwLock::new(Directory::new(profile)),
             targets: Mutex::default(),
+            exemplars: Allowance::default(),
             budget: budget.max(1),
             expiry: ticks(idle_expiry),
             started: Instant::now(),
             meters: Meters::new(metrics),
         }
+    }
+
+    /// The same, and nobody gets these names either.
+    #[must_use]
+    pub fn reserving<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut directory = self.write();
+        for name in names {
+            directory.reserve(name.to_owned());
+        }
+        drop(directory);
+        self
     }
 
     /// Take in all data points of `batch`; those that cannot be shown are counted.
@@ -88,6 +106,7 @@ impl OtlpMetrics {
                             &mut Intake {
                                 labels: &mut labels,
                                 tally: &mut tally,
+                                exemplars: &self.exemplars,
                                 budget: self.budget,
                                 now,
                             },
@@ -150,26 +169,38 @@ impl OtlpMetrics {
         found.unwrap_or_else(|| self.write().open(kind, key, metric))
     }
 
-    /// Part `index` of the text; `None` after the last one. A part can be empty.
-    pub fn part(&self, index: usize) -> Option<String> {
-        let mut out = String::new();
+    /// Part `index` of the page; `None` after the last one. A part can be empty.
+    pub fn part(&self, index: usize, format: Format) -> Option<Vec<u8>> {
+        let mut page = Page::new(format);
         match index.checked_sub(1) {
-            None => self.targets().render(&mut out),
+            None => {
+                let crowded = self.read().has(target::BASE);
+                self.targets().render(crowded, &mut page);
+            }
             Some(index) => {
                 let place = self.read().at(index)?;
                 if let Some(family) = place {
-                    lock(&family).render(&mut out);
+                    let crowded = format == Format::OpenMetrics && self.is_crowded(&family);
+                    lock(&family).render(crowded, &mut page);
                 }
             }
         }
-        Some(out)
+        Some(page.finish())
     }
 
-    /// Append everything in the Prometheus text format.
-    pub fn render(&self, out: &mut String) {
+    /// Whether another metric has a name that OpenMetrics gives to this counter.
+    fn is_crowded(&self, family: &Place) -> bool {
+        let name = lock(family).name().to_owned();
+        let directory = self.read();
+        let has = |base: &str| directory.has(base) || directory.has(&format!("{base}_created"));
+        name.strip_suffix("_total").is_some_and(has)
+    }
+
+    /// Append everything, without the end of the page.
+    pub fn render(&self, format: Format, out: &mut Vec<u8>) {
         let mut index = 0;
-        while let Some(part) = self.part(index) {
-            out.push_str(&part);
+        while let Some(part) = self.part(index, format) {
+            out.extend(part);
             index += 1;
         }
     }
@@ -178,14 +209,16 @@ impl OtlpMetrics {
     pub fn sweep(&self, now: Instant) -> usize {
         let now = self.tick(now);
         self.targets().sweep(now, self.expiry);
-        let (mut expired, mut held) = (0, 0);
+        let (mut expired, mut held, mut exemplars) = (0, 0, 0);
         let families = self.read().all();
         for family in &families {
             let mut family = lock(family);
             expired += family.sweep(now, self.expiry, self.budget);
             held += family.len();
+            exemplars += family.exemplars();
         }
         drop(families);
+        self.exemplars.recount(exemplars);
         self.write().drop_empty();
         self.meters.expired.increment(expired as u64);
         self.meters.series.set(held as f64);

@@ -1,8 +1,11 @@
 //! The Prometheus output: `/metrics` and `/healthz` over HTTP.
 
+mod compress;
+mod negotiate;
 mod series;
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,7 +14,10 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderValue, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{CONTENT_ENCODING, CONTENT_TYPE, VARY},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -26,14 +32,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 pub use self::series::FlowSeries;
+use self::{compress::Compressor, negotiate::Coding};
 use crate::{
     agents::Agents,
     otlp_metrics::OtlpMetrics,
+    page::{Format, Page, reread},
     self_metrics::{SCRAPE_BYTES, SCRAPES, SelfMetrics},
+    span_metrics::SpanMetrics,
 };
-
-/// Version 0.0.4 is the text format that every Prometheus reads.
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// The series that the gateway holds for others.
 #[derive(Debug, Clone)]
@@ -42,19 +48,31 @@ pub struct Sources {
     pub flows: Arc<FlowSeries>,
     /// Of metrics that came over OTLP.
     pub otlp: Arc<OtlpMetrics>,
+    /// Of spans that came over OTLP, if they are counted.
+    pub spans: Option<Arc<SpanMetrics>>,
 }
 
 impl Sources {
-    /// Part `index` of the text; `None` after the last one.
-    fn part(&self, index: usize) -> Option<String> {
-        self.flows
-            .render(index)
-            .or_else(|| self.otlp.part(index.checked_sub(self.flows.families())?))
+    /// Part `index` of the page; `None` after the last one.
+    fn part(&self, index: usize, format: Format) -> Option<Vec<u8>> {
+        if let Some(part) = self.flows.render(index, format) {
+            return Some(part);
+        }
+        let mut index = index.checked_sub(self.flows.families())?;
+        if let Some(spans) = &self.spans {
+            if let Some(part) = spans.part(index, format) {
+                return Some(part);
+            }
+            index = index.checked_sub(spans.families())?;
+        }
+        self.otlp.part(index, format)
     }
 
     /// Removes idle series; how many.
     fn sweep(&self) -> usize {
-        self.flows.sweep() + self.otlp.sweep(Instant::now())
+        let now = Instant::now();
+        let spans = self.spans.as_ref().map_or(0, |spans| spans.sweep(now));
+        self.flows.sweep() + spans + self.otlp.sweep(now)
     }
 }
 
@@ -64,7 +82,8 @@ pub struct Exposition {
     sources: Sources,
     agents: Arc<Agents>,
     metrics: Arc<SelfMetrics>,
-    scrapes: Counter,
+    /// In the order of [`Format::ALL`].
+    scrapes: [Counter; 3],
     scrape_bytes: Gauge,
 }
 
@@ -72,7 +91,7 @@ impl Exposition {
     /// An exposition of all that.
     pub fn new(sources: Sources, agents: Arc<Agents>, metrics: Arc<SelfMetrics>) -> Self {
         Self {
-            scrapes: metrics.counter(&SCRAPES, &[]),
+            scrapes: Format::ALL.map(|format| metrics.counter(&SCRAPES, &[format.name()])),
             scrape_bytes: metrics.gauge(&SCRAPE_BYTES, &[]),
             sources,
             agents,
@@ -80,16 +99,31 @@ impl Exposition {
         }
     }
 
-    /// Part `index` of the text; `None` after the last one.
-    fn part(&self, index: usize) -> Option<String> {
+    /// Part `index` of the page; `None` after the last one.
+    fn part(&self, index: usize, format: Format) -> Option<Vec<u8>> {
         match index.checked_sub(1) {
-            None => {
-                let mut text = self.metrics.render();
-                self.agents.render(&mut text);
-                Some(text)
-            }
-            Some(index) => self.sources.part(index),
+            None => Some(self.own(format)),
+            Some(index) => self.sources.part(index, format),
         }
+    }
+
+    fn own(&self, format: Format) -> Vec<u8> {
+        let text = self.metrics.render();
+        let mut page = Page::new(format);
+        if format != Format::Text {
+            reread(&text, &mut page);
+        }
+        self.agents.render(&mut page);
+        match format {
+            Format::Text => [text.into_bytes(), page.finish()].concat(),
+            Format::OpenMetrics | Format::Protobuf => page.finish(),
+        }
+    }
+
+    fn answered(&self, format: Format, size: usize) {
+        self.scrapes[format as usize].increment(1);
+        #[expect(clippy::cast_precision_loss, reason = "sizes stay far below 2^53")]
+        self.scrape_bytes.set(size as f64);
     }
 }
 
@@ -111,29 +145,74 @@ pub async fn serve(listener: TcpListener, exposition: Exposition, stop: Cancella
 }
 
 /// One metric at a time, each rendered when the client has taken the one before: the
-/// whole text is never in memory, and nobody else waits longer than for one metric.
-async fn metrics(State(exposition): State<Arc<Exposition>>) -> Response {
-    let parts = stream::unfold((0_usize, 0_usize), move |(index, size)| {
-        let exposition = Arc::clone(&exposition);
-        async move {
-            let source = Arc::clone(&exposition);
-            match spawn_blocking(move || source.part(index)).await {
-                Ok(Some(text)) => {
-                    let next = (index + 1, size + text.len());
-                    Some((Ok(Bytes::from(text)), next))
-                }
-                Ok(None) => {
-                    exposition.scrapes.increment(1);
-                    #[expect(clippy::cast_precision_loss, reason = "sizes stay far below 2^53")]
-                    exposition.scrape_bytes.set(size as f64);
-                    None
-                }
-                // A cut answer fails the scrape; a short one would look complete.
-                Err(error) => Some((Err(error), (usize::MAX, size))),
+/// whole page is never in memory, and nobody else waits longer than for one metric.
+async fn metrics(State(exposition): State<Arc<Exposition>>, headers: HeaderMap) -> Response {
+    let (format, coding) = (negotiate::format(&headers), negotiate::coding(&headers));
+    let answer = Compressor::new(coding).map(|compressor| Answer {
+        exposition,
+        format,
+        compressor: Some(compressor),
+        index: 0,
+        size: 0,
+    });
+    let parts = stream::unfold(answer, async |answer| {
+        let mut answer = match answer {
+            Ok(answer) if answer.compressor.is_some() => answer,
+            // A cut answer fails the scrape; a short one would look complete.
+            Err(error) => return Some((Err(error), Err(io::ErrorKind::Other.into()))),
+            Ok(_) => return None,
+        };
+        let made = spawn_blocking(move || answer.next().map(|part| (part, answer))).await;
+        Some(match made.map_err(io::Error::other).flatten() {
+            Ok((part, answer)) => (Ok(Bytes::from(part)), Ok(answer)),
+            Err(error) => (Err(error), Err(io::ErrorKind::Other.into())),
+        })
+    });
+    let mut response = Body::from_stream(parts).into_response();
+    let headers = response.headers_mut();
+    let content_type = HeaderValue::from_static(format.content_type());
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+    let coding = match coding {
+        Coding::Identity => return response,
+        Coding::Gzip => "gzip",
+        Coding::Zstd => "zstd",
+    };
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+    response
+}
+
+/// An answer to a scrape on its way.
+struct Answer {
+    exposition: Arc<Exposition>,
+    format: Format,
+    /// `None` after the last part.
+    compressor: Option<Compressor>,
+    index: usize,
+    size: usize,
+}
+
+impl Answer {
+    /// The next part. Not empty unless the answer is complete: an empty part is the end of some
+    /// ways to send.
+    fn next(&mut self) -> io::Result<Vec<u8>> {
+        while let Some(compressor) = &mut self.compressor {
+            let part = self.exposition.part(self.index, self.format);
+            self.index += 1;
+            let last = part.is_none();
+            let part = part.unwrap_or_else(|| self.format.end().into());
+            self.size += part.len();
+            let mut sent = compressor.push(part)?;
+            if last && let Some(compressor) = self.compressor.take() {
+                sent.extend(compressor.finish()?);
+                self.exposition.answered(self.format, self.size);
+            }
+            if !sent.is_empty() {
+                return Ok(sent);
             }
         }
-    });
-    ([(CONTENT_TYPE, TEXT)], Body::from_stream(parts)).into_response()
+        Ok(Vec::new())
+    }
 }
 
 /// Remove idle series from time to time until `stop` is cancelled.

@@ -5,6 +5,7 @@ mod cursor;
 mod fields;
 pub mod metrics;
 mod schema;
+pub mod traces;
 mod wire;
 
 use bytes::Bytes;

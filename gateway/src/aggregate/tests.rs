@@ -153,18 +153,3 @@ fn label_values_are_escaped_and_merged_ports_left_out() {
         r#"destination_port="443",network_type="ipv6",process_executable_name="a \"b\"\\\nc é""#
     );
 }
-
-#[test]
-fn numbers_are_written_as_prometheus_reads_them() {
-    for (number, wanted) in [
-        (0.000_123, "0.000123"),
-        (3.0, "3"),
-        (f64::INFINITY, "+Inf"),
-        (f64::NEG_INFINITY, "-Inf"),
-        (f64::NAN, "NaN"),
-    ] {
-        let mut text = String::new();
-        push_number(number, &mut text);
-        assert_eq!(text, wanted);
-    }
-}

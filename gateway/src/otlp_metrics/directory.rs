@@ -11,6 +11,7 @@ use super::{
     target,
 };
 use crate::{
+    page,
     profile::{Profile, naming},
     self_metrics,
 };
@@ -43,14 +44,20 @@ pub(super) struct Directory {
 #[derive(Debug, Clone, Copy)]
 struct Owner {
     place: usize,
-    /// The word of the `# TYPE` line; `None` if the name is that of a part.
-    word: Option<&'static str>,
+    /// What it is on the page; `None` if the name is that of a part.
+    kind: Option<page::Kind>,
 }
 
 impl Directory {
     /// No families yet; those of `profile` and the gateway's own have their names.
     pub(super) fn new(profile: &Profile) -> Self {
-        let own = self_metrics::ALL.iter().map(|own| own.name.to_owned());
+        let own = self_metrics::ALL.iter().flat_map(|own| {
+            let parts: &[&str] = match own.kind {
+                self_metrics::Kind::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+                self_metrics::Kind::Counter | self_metrics::Kind::Gauge => &[""],
+            };
+            parts.iter().map(|part| format!("{}{part}", own.name))
+        });
         let groups = profile.data_sets.iter().flat_map(|set| set.groups);
         let flows = groups.flat_map(|group| {
             let counters = group
@@ -64,13 +71,28 @@ impl Directory {
             counters.chain(gauges)
         });
         let reserved = own.chain(flows).chain([target::NAME.to_owned()]);
-        Self {
+        let mut directory = Self {
             places: Vec::new(),
             free: Vec::new(),
             names: HashMap::new(),
             lookups: HashMap::new(),
-            reserved: reserved.collect(),
+            reserved: HashSet::new(),
+        };
+        reserved.for_each(|name| directory.reserve(name));
+        directory
+    }
+
+    /// The name is not to be had, nor is the one that OpenMetrics makes of it.
+    pub(super) fn reserve(&mut self, name: String) {
+        if let Some(base) = name.strip_suffix("_total") {
+            self.reserved.insert(base.to_owned());
         }
+        self.reserved.insert(name);
+    }
+
+    /// Whether a metric has this name, or a part of one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.reserved.contains(name) || self.names.contains_key(name) || name.starts_with(OF_AGENTS)
     }
 
     /// What is known of `metric`, whose unit and name are `key`; `None` if it never came.
@@ -106,33 +128,29 @@ impl Directory {
     fn place(&mut self, kind: Kind, metric: &Metric<'_>) -> Result<usize, Cause> {
         let name = kind.name(metric.name, metric.unit);
         if let Some(owner) = self.names.get(&name) {
-            return match owner.word {
-                Some(word) if word == kind.word() => Ok(owner.place),
+            return match owner.kind {
+                Some(own) if own == kind.shown() => Ok(owner.place),
                 Some(_) => Err(Cause::Kind),
                 None => Err(Cause::NameTaken),
             };
         }
         let names = kind.suffixes().iter();
-        let names: Vec<(String, Option<&'static str>)> = names
+        let names: Vec<(String, Option<page::Kind>)> = names
             .map(|suffix| {
                 (
                     format!("{name}{suffix}"),
-                    suffix.is_empty().then(|| kind.word()),
+                    suffix.is_empty().then(|| kind.shown()),
                 )
             })
             .collect();
-        let is_taken = |(name, _): &(String, Option<&str>)| {
-            self.reserved.contains(name)
-                || self.names.contains_key(name)
-                || name.starts_with(OF_AGENTS)
-        };
-        if names.iter().any(is_taken) {
+        if names.iter().any(|(name, _)| self.has(name)) {
             return Err(Cause::NameTaken);
         }
         if self.places.len() - self.free.len() >= MOST_METRICS {
             return Err(Cause::MetricsLimit);
         }
-        let family = Arc::new(Mutex::new(Family::new(name, metric.name, kind)));
+        let family = Family::new(name, metric.name, metric.unit, kind);
+        let family = Arc::new(Mutex::new(family));
         let place = match self.free.pop() {
             Some(place) => {
                 self.places[place] = Some(family);
@@ -145,7 +163,7 @@ impl Directory {
         };
         let owners = names.into_iter();
         self.names
-            .extend(owners.map(|(name, word)| (name, Owner { place, word })));
+            .extend(owners.map(|(name, kind)| (name, Owner { place, kind })));
         Ok(place)
     }
 

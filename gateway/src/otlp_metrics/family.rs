@@ -1,21 +1,26 @@
 //! One Prometheus metric: its name, kind and help, and its series.
 
-mod text;
+mod exemplars;
+mod render;
 
 use weir_point::otlp::{
     Attributes,
-    metrics::{Data, Metric, Number, Span, Temporality},
+    metrics::{
+        Data, Exemplar, ExponentialPoints, HistogramPoints, Metric, Number, NumberPoints, Span,
+        SummaryPoints, Temporality,
+    },
 };
 
+pub(super) use self::exemplars::Allowance;
 use super::{
     Cause,
-    histogram::{Histogram, Shared},
+    histogram::{COARSEST, Histogram, Shared},
     labels::Labels,
     meters::Tally,
     series::{Arrival, Change, Outcome, Series, Tick, Value},
     summary::Summary,
 };
-use crate::profile::naming;
+use crate::{page, profile::naming};
 
 /// Longer label sets would let a few series fill the memory.
 const LONGEST_LABELS: usize = 16 * 1024;
@@ -49,13 +54,13 @@ impl Kind {
         })
     }
 
-    /// The word of the `# TYPE` line.
-    pub(super) const fn word(self) -> &'static str {
+    /// What it is on the page.
+    pub(super) const fn shown(self) -> page::Kind {
         match self {
-            Self::Counter => "counter",
-            Self::Gauge | Self::UpDown => "gauge",
-            Self::Histogram => "histogram",
-            Self::Summary => "summary",
+            Self::Counter => page::Kind::Counter,
+            Self::Gauge | Self::UpDown => page::Kind::Gauge,
+            Self::Histogram => page::Kind::Histogram,
+            Self::Summary => page::Kind::Summary,
         }
     }
 
@@ -68,12 +73,12 @@ impl Kind {
         }
     }
 
-    /// What follows the name on its samples.
+    /// What follows the name on its samples, in one of the formats.
     pub(super) const fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Counter | Self::Gauge | Self::UpDown => &[""],
-            Self::Histogram => &["", "_bucket", "_sum", "_count"],
-            Self::Summary => &["", "_sum", "_count"],
+            Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+            Self::Summary => &["", "_sum", "_count", "_created"],
         }
     }
 }
@@ -82,6 +87,7 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Family {
     name: String,
+    unit: String,
     kind: Kind,
     /// As the first client that gave one described it.
     description: String,
@@ -101,15 +107,27 @@ enum Store {
 pub(super) struct Intake<'a, 'batch> {
     pub(super) labels: &'a mut Labels<'batch>,
     pub(super) tally: &'a mut Tally,
+    pub(super) exemplars: &'a Allowance,
     pub(super) budget: usize,
     pub(super) now: Tick,
 }
 
+/// A data point without its value.
+struct Point<'batch, E> {
+    attributes: Attributes<'batch>,
+    /// The label that the metric has for itself.
+    own: &'static str,
+    span: Span,
+    change: Change,
+    exemplars: E,
+}
+
 impl Family {
-    /// The metric `name`, which clients call `original`, without series.
-    pub(super) fn new(name: String, original: &str, kind: Kind) -> Self {
+    /// The metric `name`, made of what clients call it, without series.
+    pub(super) fn new(name: String, original: &str, unit: &str, kind: Kind) -> Self {
         Self {
             name,
+            unit: naming::unit(unit, kind == Kind::Gauge),
             kind,
             description: String::new(),
             original: original.to_owned(),
@@ -138,6 +156,15 @@ impl Family {
         }
     }
 
+    /// How many exemplars are held.
+    pub(super) fn exemplars(&self) -> usize {
+        match &self.store {
+            Store::Numbers(series) => series.exemplars(),
+            Store::Histograms(series, _) => series.exemplars(),
+            Store::Summaries(series) => series.exemplars(),
+        }
+    }
+
     /// Remove what was idle for too long; returns how many label sets.
     pub(super) fn sweep(&mut self, now: Tick, expiry: Tick, budget: usize) -> usize {
         match &mut self.store {
@@ -150,13 +177,10 @@ impl Family {
     /// Take in all points of `metric`.
     pub(super) fn take<'batch>(&mut self, metric: Metric<'batch>, intake: &mut Intake<'_, 'batch>) {
         self.describe(metric.description, intake.tally);
+        let kind = self.kind;
         match (&mut self.store, metric.data) {
             (Store::Numbers(series), Data::Gauge(points)) => {
-                for point in points {
-                    let change = Change::Replace;
-                    let value = || number(point.value, change, self.kind);
-                    intake.take(series, point.attributes(), "", point.span, change, value);
-                }
+                intake.numbers(series, points, Change::Replace, kind);
             }
             (
                 Store::Numbers(series),
@@ -170,12 +194,8 @@ impl Family {
                     true => Change::Grow,
                     false => Change::Replace,
                 };
-                let Some(change) = intake.change(temporality, grow, points.clone()) else {
-                    return;
-                };
-                for point in points {
-                    let value = || number(point.value, change, self.kind);
-                    intake.take(series, point.attributes(), "", point.span, change, value);
+                if let Some(change) = intake.change(temporality, grow, points.clone()) {
+                    intake.numbers(series, points, change, kind);
                 }
             }
             (
@@ -185,13 +205,8 @@ impl Family {
                     temporality,
                 },
             ) => {
-                let Some(change) = intake.change(temporality, Change::Replace, points.clone())
-                else {
-                    return;
-                };
-                for point in points {
-                    let value = || Histogram::explicit(&point, shared);
-                    intake.take(series, point.attributes(), "le", point.span, change, value);
+                if let Some(change) = intake.change(temporality, Change::Replace, points.clone()) {
+                    intake.explicit(series, points, change, shared);
                 }
             }
             (
@@ -201,22 +216,11 @@ impl Family {
                     temporality,
                 },
             ) => {
-                let Some(change) = intake.change(temporality, Change::Replace, points.clone())
-                else {
-                    return;
-                };
-                for point in points {
-                    let value = || Histogram::exponential(&point, shared);
-                    intake.take(series, point.attributes(), "le", point.span, change, value);
+                if let Some(change) = intake.change(temporality, Change::Replace, points.clone()) {
+                    intake.exponential(series, points, change, shared);
                 }
             }
-            (Store::Summaries(series), Data::Summary(points)) => {
-                for point in points {
-                    let (change, value) = (Change::Replace, || Summary::read(&point));
-                    let attributes = point.attributes();
-                    intake.take(series, attributes, "quantile", point.span, change, value);
-                }
-            }
+            (Store::Summaries(series), Data::Summary(points)) => intake.summaries(series, points),
             // Families are looked up by kind, so that these two always fit.
             _ => {}
         }
@@ -254,16 +258,89 @@ impl<'batch> Intake<'_, 'batch> {
         }
     }
 
+    fn numbers(
+        &mut self,
+        series: &mut Series<Number>,
+        points: NumberPoints<'batch>,
+        change: Change,
+        kind: Kind,
+    ) {
+        for point in points {
+            let of = Point {
+                attributes: point.attributes(),
+                own: "",
+                span: point.span,
+                change,
+                // Only what is counted has a place for them.
+                exemplars: (kind == Kind::Counter)
+                    .then(|| point.exemplars())
+                    .into_iter()
+                    .flatten(),
+            };
+            self.take(series, of, || number(point.value, change, kind));
+        }
+    }
+
+    fn explicit(
+        &mut self,
+        series: &mut Series<Histogram>,
+        points: HistogramPoints<'batch>,
+        change: Change,
+        shared: &mut Shared,
+    ) {
+        for point in points {
+            let of = Point {
+                attributes: point.attributes(),
+                own: "le",
+                span: point.span,
+                change,
+                exemplars: point.exemplars(),
+            };
+            self.take(series, of, || Histogram::explicit(&point, shared));
+        }
+    }
+
+    fn exponential(
+        &mut self,
+        series: &mut Series<Histogram>,
+        points: ExponentialPoints<'batch>,
+        change: Change,
+        shared: &mut Shared,
+    ) {
+        for point in points {
+            let of = Point {
+                attributes: point.attributes(),
+                own: "le",
+                span: point.span,
+                change,
+                exemplars: point.exemplars(),
+            };
+            self.take(series, of, || Histogram::exponential(&point, shared));
+            self.tally.coarse += u64::from(point.scale < COARSEST);
+        }
+    }
+
+    fn summaries(&mut self, series: &mut Series<Summary>, points: SummaryPoints<'batch>) {
+        for point in points {
+            let of = Point {
+                attributes: point.attributes(),
+                own: "quantile",
+                span: point.span,
+                change: Change::Replace,
+                exemplars: std::iter::empty(),
+            };
+            self.take(series, of, || Summary::read(&point));
+        }
+    }
+
     fn take<T: Value>(
         &mut self,
         series: &mut Series<T>,
-        attributes: Attributes<'batch>,
-        own_label: &str,
-        span: Span,
-        change: Change,
+        point: Point<'batch, impl Iterator<Item = Exemplar<'batch>>>,
         value: impl FnOnce() -> Result<T, Cause>,
     ) {
-        let labels = self.labels.point(attributes, own_label);
+        let span = point.span;
+        let labels = self.labels.point(point.attributes, point.own);
         let outcome = if labels.len() > LONGEST_LABELS {
             Outcome::Dropped(Cause::TooLarge)
         } else if span.no_recorded_value {
@@ -276,7 +353,7 @@ impl<'batch> Intake<'_, 'batch> {
                     let arrival = Arrival {
                         labels,
                         span,
-                        change,
+                        change: point.change,
                         value: &value,
                         now: self.now,
                     };
@@ -284,6 +361,8 @@ impl<'batch> Intake<'_, 'batch> {
                 }
             }
         };
+        self.exemplars
+            .take(point.exemplars, outcome, series, labels, self.tally);
         self.tally.count(outcome);
     }
 }

@@ -6,8 +6,13 @@ use std::sync::Arc;
 
 use weir_point::otlp::metrics::{ExponentialPoint, HistogramPoint};
 
-pub(super) use self::exponential::Exponents;
-use super::{Cause, number::push_float, series::Value};
+pub(super) use self::exponential::{COARSEST, Exponents};
+use self::exponential::{Exponential, exponent_of};
+use super::{
+    Cause,
+    series::{Shape, Value},
+};
+use crate::page::Native;
 
 /// More buckets than any client makes on purpose.
 const MOST_BUCKETS: usize = 512;
@@ -28,12 +33,7 @@ enum Buckets {
         bounds: Arc<[f64]>,
         counts: Vec<u64>,
     },
-    /// Zero and below, then one count per power of two.
-    Exponential {
-        below: u64,
-        first: i32,
-        counts: Vec<u64>,
-    },
+    Exponential(Box<Exponential>),
 }
 
 /// What the series of one metric have in common.
@@ -63,20 +63,15 @@ impl Histogram {
         )
     }
 
-    /// Reads an exponential histogram, into buckets by powers of two.
+    /// Reads an exponential histogram.
     pub(super) fn exponential(
         point: &ExponentialPoint<'_>,
         shared: &mut Shared,
     ) -> Result<Self, Cause> {
-        let (below, first, counts, count) = exponential::convert(point);
-        let buckets = Buckets::Exponential {
-            below,
-            first,
-            counts,
-        };
-        let histogram = Self::of(count, point.sum, buckets)?;
-        shared.include(&histogram);
-        Ok(histogram)
+        let buckets = Exponential::read(point).ok_or(Cause::Malformed)?;
+        let count = buckets.count();
+        shared.exponents.include(&buckets);
+        Self::of(count, point.sum, Buckets::Exponential(Box::new(buckets)))
     }
 
     fn of(count: u64, sum: Option<f64>, buckets: Buckets) -> Result<Self, Cause> {
@@ -96,28 +91,29 @@ impl Histogram {
         (self.count, self.sum)
     }
 
-    /// Calls `each` with every bound as text and the number of values up to it, without the last
-    /// one, which is infinite.
-    pub(super) fn cumulate(&self, shared: &Shared, mut each: impl FnMut(&str, u64)) {
-        let mut bound_text = String::new();
-        let mut each = |bound: f64, sum: u64| {
-            bound_text.clear();
-            push_float(bound, &mut bound_text);
-            each(&bound_text, sum);
-        };
+    /// Appends every bound and the number of values up to it, without the last one, which is
+    /// infinite.
+    pub(super) fn cumulate(&self, shared: &Shared, out: &mut Vec<(f64, u64)>) {
         match &self.buckets {
             Buckets::Explicit { bounds, counts } => {
                 let mut sum = 0_u64;
                 for (bound, count) in bounds.iter().zip(counts) {
                     sum = sum.saturating_add(*count);
-                    each(*bound, sum);
+                    out.push((*bound, sum));
                 }
             }
-            Buckets::Exponential {
-                below,
-                first,
-                counts,
-            } => shared.exponents.cumulate(*below, *first, counts, each),
+            Buckets::Exponential(buckets) => {
+                let each = |bound, sum| out.push((bound, sum));
+                shared.exponents.cumulate(buckets, each);
+            }
+        }
+    }
+
+    /// The buckets as those of a native histogram, if they are.
+    pub(super) fn native(&self) -> Option<Native<'_>> {
+        match &self.buckets {
+            Buckets::Explicit { .. } => None,
+            Buckets::Exponential(buckets) => buckets.native(),
         }
     }
 }
@@ -141,25 +137,22 @@ impl Shared {
         self.bounds = Some(Arc::clone(&bounds));
         Ok(bounds)
     }
-
-    fn include(&mut self, histogram: &Histogram) {
-        if let Buckets::Exponential {
-            below,
-            first,
-            counts,
-        } = &histogram.buckets
-        {
-            self.exponents.include(*below, *first, counts.len());
-        }
-    }
 }
 
 impl Value for Histogram {
-    fn replace(&mut self, other: &Self) {
+    fn replace(&mut self, other: &Self) -> Shape {
+        let same = match (&self.buckets, &other.buckets) {
+            (Buckets::Explicit { bounds, .. }, Buckets::Explicit { bounds: own, .. }) => {
+                Arc::ptr_eq(bounds, own) || bounds == own
+            }
+            (Buckets::Exponential(_), Buckets::Exponential(_)) => true,
+            _ => false,
+        };
         self.clone_from(other);
+        if same { Shape::Kept } else { Shape::Other }
     }
 
-    fn add(&mut self, delta: &Self) {
+    fn add(&mut self, delta: &Self) -> Shape {
         match (&mut self.buckets, &delta.buckets) {
             (
                 Buckets::Explicit { bounds, counts },
@@ -172,30 +165,26 @@ impl Value for Histogram {
                     *count = count.saturating_add(*more);
                 }
             }
-            (
-                Buckets::Exponential {
-                    below,
-                    first,
-                    counts,
-                },
-                Buckets::Exponential {
-                    below: more_below,
-                    first: more_first,
-                    counts: more,
-                },
-            ) => {
-                *below = below.saturating_add(*more_below);
-                exponential::add(first, counts, *more_first, more);
-            }
+            (Buckets::Exponential(own), Buckets::Exponential(more)) => own.add(more),
             // With other bounds it is another histogram.
             _ => return self.replace(delta),
         }
         self.count = self.count.saturating_add(delta.count);
         self.sum = self.sum.zip(delta.sum).map(|(sum, more)| sum + more);
+        Shape::Kept
     }
 
     /// Cumulative histograms are not folded.
     fn since(&self, _before: &Self) -> Self {
         self.clone()
+    }
+
+    fn bucket(&self, measured: f64) -> i32 {
+        match &self.buckets {
+            Buckets::Explicit { bounds, .. } => {
+                i32::try_from(bounds.partition_point(|bound| *bound < measured)).unwrap_or(0)
+            }
+            Buckets::Exponential(_) => exponent_of(measured),
+        }
     }
 }

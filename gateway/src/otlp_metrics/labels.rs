@@ -2,6 +2,7 @@
 
 mod json;
 
+pub(crate) use self::json::push_value;
 use std::ops::Range;
 
 use weir_point::otlp::{
@@ -110,9 +111,9 @@ fn push(name: &str, value: &str, out: &mut String) {
     }
 }
 
-fn text_of(value: &AnyValue<'_>, out: &mut String) {
+pub(super) fn text_of(value: &AnyValue<'_>, out: &mut String) {
     out.clear();
-    json::push_value(value, out);
+    push_value(value, out);
 }
 
 /// Puts labels in order; holds the memory for it.
@@ -180,7 +181,7 @@ impl<'a> Sorter<'a> {
                     self.value.push(';');
                 }
                 if let Some(label) = same.last() {
-                    json::push_value(&label.value, &mut self.value);
+                    push_value(&label.value, &mut self.value);
                 }
             }
             push(name, &self.value, out);

@@ -4,8 +4,8 @@ use metrics::{Counter, Gauge};
 
 use super::series::Outcome;
 use crate::self_metrics::{
-    OTLP_HELP_CONFLICTS, OTLP_SERIES, OTLP_SERIES_DROPPED, OTLP_SERIES_EXPIRED, OTLP_SERIES_POINTS,
-    OTLP_TARGETS_DROPPED, SelfMetrics,
+    OTLP_EXEMPLARS, OTLP_HELP_CONFLICTS, OTLP_SERIES, OTLP_SERIES_COARSE, OTLP_SERIES_DROPPED,
+    OTLP_SERIES_EXPIRED, OTLP_SERIES_POINTS, OTLP_TARGETS_DROPPED, SelfMetrics,
 };
 
 /// Why a data point was dropped.
@@ -63,6 +63,9 @@ pub(super) struct Tally {
     dropped: [u64; Cause::ALL.len()],
     pub(super) help_conflicts: u64,
     pub(super) targets_dropped: u64,
+    pub(super) coarse: u64,
+    pub(super) exemplars_taken: u64,
+    pub(super) exemplars_dropped: u64,
 }
 
 impl Tally {
@@ -90,6 +93,9 @@ pub(super) struct Meters {
     pub(super) expired: Counter,
     help_conflicts: Counter,
     targets_dropped: Counter,
+    coarse: Counter,
+    exemplars_taken: Counter,
+    exemplars_dropped: Counter,
 }
 
 impl Meters {
@@ -104,6 +110,9 @@ impl Meters {
             expired: metrics.counter(&OTLP_SERIES_EXPIRED, &[]),
             help_conflicts: metrics.counter(&OTLP_HELP_CONFLICTS, &[]),
             targets_dropped: metrics.counter(&OTLP_TARGETS_DROPPED, &[]),
+            coarse: metrics.counter(&OTLP_SERIES_COARSE, &[]),
+            exemplars_taken: metrics.counter(&OTLP_EXEMPLARS, &["taken"]),
+            exemplars_dropped: metrics.counter(&OTLP_EXEMPLARS, &["dropped"]),
         }
     }
 
@@ -116,5 +125,8 @@ impl Meters {
         }
         self.help_conflicts.increment(tally.help_conflicts);
         self.targets_dropped.increment(tally.targets_dropped);
+        self.coarse.increment(tally.coarse);
+        self.exemplars_taken.increment(tally.exemplars_taken);
+        self.exemplars_dropped.increment(tally.exemplars_dropped);
     }
 }

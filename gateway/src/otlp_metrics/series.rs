@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use weir_point::otlp::metrics::Span;
 
 use super::{Cause, labels};
+use crate::page::{Exemplar, Exemplars, Origin};
 
 /// Moments, in tenths of a second since the gateway started.
 pub(super) type Tick = u32;
@@ -17,11 +18,22 @@ const FOLLOWED: usize = 4;
 /// What a series holds.
 pub(super) trait Value: Clone {
     /// Becomes `other`.
-    fn replace(&mut self, other: &Self);
-    /// Takes in what came after it.
-    fn add(&mut self, delta: &Self);
+    fn replace(&mut self, other: &Self) -> Shape;
+    /// Takes in what came after it; becomes it if the two do not add up.
+    fn add(&mut self, delta: &Self) -> Shape;
     /// How much it grew since `before`; all of it if it is less, for then it began anew.
     fn since(&self, before: &Self) -> Self;
+    /// In which bucket a measured value is; each has room for one exemplar.
+    fn bucket(&self, _measured: f64) -> i32 {
+        0
+    }
+}
+
+/// Whether a value has the buckets it had before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Kept,
+    Other,
 }
 
 /// How a data point relates to the one before.
@@ -39,9 +51,12 @@ pub(super) enum Change {
 #[derive(Debug)]
 struct Tracked<T> {
     touched: Tick,
+    /// Where the value began with zero; 0 if not known.
     start: u64,
     time: u64,
     value: T,
+    /// Most series have none.
+    exemplars: Option<Box<Exemplars>>,
 }
 
 /// A label set past the budget.
@@ -103,10 +118,37 @@ impl<T: Value> Series<T> {
     }
 
     /// Every label set with its value, the one for the rest last.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &T, Origin<'_>)> {
         let rows = self.rows.iter();
-        let rows = rows.map(|(labels, tracked)| (&**labels, &tracked.value));
-        rows.chain(self.other.iter().map(|other| (labels::OTHER, other)))
+        let rows = rows.map(|(labels, tracked)| (&**labels, &tracked.value, tracked.origin()));
+        let other = self.other.iter();
+        rows.chain(other.map(|other| (labels::OTHER, other, Origin::default())))
+    }
+
+    /// How many exemplars are held.
+    pub(super) fn exemplars(&self) -> usize {
+        let held = self.rows.values().map(|tracked| &tracked.exemplars);
+        held.flatten().map(|exemplars| exemplars.len()).sum()
+    }
+
+    /// Keep `exemplar` of the series with these labels; false if there is no room for it.
+    pub(super) fn exemplify(
+        &mut self,
+        labels: &str,
+        exemplar: Exemplar,
+        room: impl FnOnce() -> bool,
+    ) -> bool {
+        let Some(tracked) = self.rows.get_mut(labels) else {
+            return false;
+        };
+        let bucket = tracked.value.bucket(exemplar.value);
+        let held = tracked.exemplars.as_ref();
+        if !held.is_some_and(|held| held.has(bucket)) && !room() {
+            return false;
+        }
+        let held = tracked.exemplars.get_or_insert_default();
+        held.take(bucket, exemplar);
+        true
     }
 
     /// The series with these labels has ended.
@@ -126,10 +168,17 @@ impl<T: Value> Series<T> {
             if is_late(span.time, tracked.time, change) {
                 return Outcome::Dropped(Cause::OutOfOrder);
             }
-            (tracked.touched, tracked.start, tracked.time) = (now, span.start, span.time);
-            match change {
+            (tracked.touched, tracked.time) = (now, span.time);
+            let shape = match change {
                 Change::Replace | Change::Grow => tracked.value.replace(value),
                 Change::Add => tracked.value.add(value),
+            };
+            // A sum of deltas began with the first.
+            if change != Change::Add || shape == Shape::Other {
+                tracked.start = span.start;
+            }
+            if shape == Shape::Other {
+                tracked.exemplars = None;
             }
             return Outcome::Taken;
         }
@@ -142,6 +191,7 @@ impl<T: Value> Series<T> {
                 start: span.start,
                 time: span.time,
                 value: value.clone(),
+                exemplars: None,
             };
             self.rows.insert(labels.into(), tracked);
             return Outcome::Taken;
@@ -192,7 +242,9 @@ impl<T: Value> Series<T> {
         };
         let delta = delta.as_ref().unwrap_or(value);
         match &mut self.other {
-            Some(other) => other.add(delta),
+            Some(other) => {
+                other.add(delta);
+            }
             None => self.other = Some(delta.clone()),
         }
         Outcome::Folded
@@ -214,6 +266,21 @@ impl<T: Value> Series<T> {
                 .retain(|_, followed| is_live(followed.touched));
         }
         before - left
+    }
+}
+
+impl<T> Tracked<T> {
+    fn origin(&self) -> Origin<'_> {
+        let created = if self.start <= self.time {
+            self.start
+        } else {
+            0
+        };
+        let held = self.exemplars.as_deref();
+        Origin {
+            created,
+            exemplars: held.map_or(&[], Exemplars::as_slice),
+        }
     }
 }
 

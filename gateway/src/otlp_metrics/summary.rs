@@ -2,7 +2,10 @@
 
 use weir_point::otlp::metrics::SummaryPoint;
 
-use super::{Cause, series::Value};
+use super::{
+    Cause,
+    series::{Shape, Value},
+};
 
 /// More quantiles than any client makes on purpose.
 const MOST_QUANTILES: usize = 100;
@@ -38,13 +41,14 @@ impl Summary {
 }
 
 impl Value for Summary {
-    fn replace(&mut self, other: &Self) {
+    fn replace(&mut self, other: &Self) -> Shape {
         self.clone_from(other);
+        Shape::Kept
     }
 
     /// Quantiles do not add up; summaries are always replaced.
-    fn add(&mut self, delta: &Self) {
-        self.replace(delta);
+    fn add(&mut self, delta: &Self) -> Shape {
+        self.replace(delta)
     }
 
     fn since(&self, _before: &Self) -> Self {

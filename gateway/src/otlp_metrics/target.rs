@@ -3,8 +3,11 @@
 use hashbrown::HashMap;
 
 use super::series::Tick;
+use crate::page::{Head, Kind, Labels, Number, Origin, Page};
 
 pub(super) const NAME: &str = "target_info";
+/// As OpenMetrics has it.
+pub(super) const BASE: &str = "target";
 
 /// The resources by job and instance.
 #[derive(Debug, Default)]
@@ -45,15 +48,20 @@ impl Targets {
             .retain(|_, target| now.saturating_sub(target.touched) <= expiry);
     }
 
-    pub(super) fn render(&self, out: &mut String) {
+    pub(super) fn render(&self, crowded: bool, page: &mut Page) {
         if self.targets.is_empty() {
             return;
         }
-        out.push_str("# HELP target_info What is known of the sender of metrics with this job and instance.\n# TYPE target_info gauge\n");
+        page.family(&Head {
+            name: NAME,
+            kind: Kind::Info,
+            help: "What is known of the sender of metrics with this job and instance.",
+            unit: "",
+            crowded,
+        });
         for (identity, target) in &self.targets {
-            for part in [NAME, "{", identity, ",", &target.labels, "} 1\n"] {
-                out.push_str(part);
-            }
+            let labels = Labels(identity, &target.labels);
+            page.number(labels, Number::Count(1), Origin::default());
         }
     }
 }

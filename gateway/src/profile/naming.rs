@@ -34,6 +34,11 @@ pub fn plain(name: &str, unit: &str) -> String {
     name_of(name, spell_unit(unit, false), false)
 }
 
+/// The unit as it stands in names; empty if it has no word there.
+pub fn unit(unit: &str, is_gauge: bool) -> String {
+    spell_unit(unit, is_gauge).join("_")
+}
+
 fn name_of(name: &str, unit: Vec<String>, counter: bool) -> String {
     let mut words = words(name);
     if counter {

@@ -1,7 +1,6 @@
 //! The flow series: one row of numbers per label set, with a budget and an expiry.
 
 use std::{
-    fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,8 +10,9 @@ use metrics::{Counter, Gauge};
 use weir_point::{Point, PointBatch};
 
 use crate::{
-    aggregate::{Labels, Row, push_label, push_number},
+    aggregate::{Labels, Row, push_label},
     fanout::{Cause, Ledger, Output},
+    page::{self, Format, Head, Number, Origin, Page},
     profile::{
         DataSet, Group, Profile,
         naming::{self, Kind},
@@ -70,6 +70,7 @@ struct Family {
     name: String,
     kind: Kind,
     help: &'static str,
+    unit: String,
     members: Vec<Member>,
 }
 
@@ -123,32 +124,27 @@ impl FlowSeries {
         self.families.len()
     }
 
-    /// The metric `family` with all its series in the Prometheus text format; `None`
-    /// past the last one.
-    pub fn render(&self, family: usize) -> Option<String> {
+    /// The metric `family` with all its series; `None` past the last one.
+    pub fn render(&self, family: usize, format: Format) -> Option<Vec<u8>> {
         let family = self.families.get(family)?;
         let series = &self.sets[family.set].groups[family.group];
         let rows = series.lock();
-        let mut out = String::new();
-        let Some((sample, _)) = rows.rows.iter().next() else {
-            if let Some(other) = &rows.other {
-                family.header(&mut out);
-                family.samples(series.group, &series.labels.other(), other, &mut out);
-            }
-            return Some(out);
-        };
-        // Growing a text of megabytes would copy it again and again.
-        out.reserve(
-            (sample.len() + family.name.len() + 40) * rows.rows.len() * family.members.len(),
-        );
-        family.header(&mut out);
+        let mut page = Page::new(format);
+        if let Some((sample, _)) = rows.rows.iter().next() {
+            page.reserve(
+                (sample.len() + family.name.len() + 40) * rows.rows.len() * family.members.len(),
+            );
+        } else if rows.other.is_none() {
+            return Some(Vec::new());
+        }
+        family.header(&mut page);
         for (labels, tracked) in &rows.rows {
-            family.samples(series.group, labels, &tracked.row, &mut out);
+            family.samples(series.group, labels, &tracked.row, &mut page);
         }
         if let Some(other) = &rows.other {
-            family.samples(series.group, &series.labels.other(), other, &mut out);
+            family.samples(series.group, &series.labels.other(), other, &mut page);
         }
-        Some(out)
+        Some(page.finish())
     }
 
     /// Remove label sets that were idle for too long; returns how many.
@@ -263,6 +259,7 @@ fn families_of(group: &'static Group, set: usize, place: usize) -> Vec<Family> {
         name: naming::metric(name, unit, kind),
         kind,
         help,
+        unit: naming::unit(unit, kind == Kind::Gauge),
         members: Vec::new(),
     };
     let mut families: Vec<Family> = Vec::new();
@@ -295,49 +292,28 @@ fn families_of(group: &'static Group, set: usize, place: usize) -> Vec<Family> {
 }
 
 impl Family {
-    fn header(&self, out: &mut String) {
-        let Self { name, help, .. } = self;
-        writeln!(
-            out,
-            "# HELP {name} {help}\n# TYPE {name} {}",
-            self.kind.word()
-        )
-        .expect("a String takes everything");
+    fn header(&self, page: &mut Page) {
+        page.family(&Head {
+            name: &self.name,
+            kind: match self.kind {
+                Kind::Counter => page::Kind::Counter,
+                Kind::Gauge => page::Kind::Gauge,
+            },
+            help: self.help,
+            unit: &self.unit,
+            crowded: false,
+        });
     }
 
-    fn samples(&self, group: &Group, labels: &str, row: &Row, out: &mut String) {
+    fn samples(&self, group: &Group, labels: &str, row: &Row, page: &mut Page) {
         for Member { index, label } in &self.members {
             let number = match self.kind {
                 Kind::Counter => row.count(*index).map(Number::Count),
-                Kind::Gauge => row
-                    .gauge(*index, &group.gauges[*index])
-                    .map(Number::Measure),
+                Kind::Gauge => row.gauge(*index, &group.gauges[*index]).map(Number::Float),
             };
-            let Some(number) = number else { continue };
-            out.push_str(&self.name);
-            out.push('{');
-            out.push_str(labels);
-            if !labels.is_empty() && !label.is_empty() {
-                out.push(',');
+            if let Some(number) = number {
+                page.number(page::Labels(labels, label), number, Origin::default());
             }
-            out.push_str(label);
-            out.push_str("} ");
-            number.write(out);
-            out.push('\n');
-        }
-    }
-}
-
-enum Number {
-    Count(u64),
-    Measure(f64),
-}
-
-impl Number {
-    fn write(&self, out: &mut String) {
-        match self {
-            Self::Count(count) => write!(out, "{count}").expect("a String takes everything"),
-            Self::Measure(measure) => push_number(*measure, out),
         }
     }
 }

@@ -72,10 +72,10 @@ self_metrics! {
         "Points added to the ~other series because the budget was used up.";
     VALUES_LEFT = "weir_gateway_prometheus_values_left_total", Counter, ["group"],
         "Gauge values left out because they mean nothing on the ~other series.";
-    SCRAPES = "weir_gateway_prometheus_scrapes_total", Counter, [],
+    SCRAPES = "weir_gateway_prometheus_scrapes_total", Counter, ["format"],
         "Scrapes that were answered in full.";
     SCRAPE_BYTES = "weir_gateway_prometheus_scrape_size_bytes", Gauge, [],
-        "Size of the latest complete answer to a scrape.";
+        "Size of the latest complete answer to a scrape, before compression.";
 
     OTLP_REQUESTS = "weir_gateway_otlp_requests_total", Counter, ["result"],
         "Export requests by what became of them.";
@@ -125,6 +125,18 @@ self_metrics! {
         "Metrics that came over OTLP with another description than the first of their name.";
     OTLP_TARGETS_DROPPED = "weir_gateway_otlp_targets_dropped_total", Counter, [],
         "Resources that came over OTLP and are not in target_info, which was full.";
+
+    OTLP_EXEMPLARS = "weir_gateway_otlp_series_exemplars_total", Counter, ["result"],
+        "Exemplars of counters and histograms that came over OTLP, by what became of them on the Prometheus page.";
+    OTLP_SERIES_COARSE = "weir_gateway_otlp_series_too_coarse_total", Counter, [],
+        "Exponential histograms that came over OTLP with a scale below -4: they have classic buckets in every format.";
+
+    SPAN_METRICS_SPANS = "weir_gateway_span_metrics_spans_total", Counter, ["result"],
+        "Spans counted by the span metrics, by where they went.";
+    SPAN_METRICS_LABEL_SETS = "weir_gateway_span_metrics_label_sets", Gauge, [],
+        "Label sets held for span metrics, without the ~other ones.";
+    SPAN_METRICS_EXPIRED = "weir_gateway_span_metrics_label_sets_expired_total", Counter, [],
+        "Label sets of span metrics removed because no span came for them.";
 
     RECEIVER_REQUESTS = "weir_gateway_otlp_receiver_requests_total", Counter, ["transport", "signal", "result", "status"],
         "OTLP requests, by what became of them and what the client was told.";

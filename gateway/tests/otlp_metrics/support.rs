@@ -15,7 +15,9 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
 };
 use prost::Message as _;
-use weir_gateway::{otlp_metrics::OtlpMetrics, profile::SEMCONV, self_metrics::SelfMetrics};
+use weir_gateway::{
+    otlp_metrics::OtlpMetrics, page::Format, profile::SEMCONV, self_metrics::SelfMetrics,
+};
 use weir_point::otlp::{OtlpBatch, Signal};
 
 pub(crate) use self::{
@@ -59,9 +61,14 @@ impl Output {
     }
 
     pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        self.metrics.render(&mut text);
-        text
+        String::from_utf8(self.render(Format::Text)).expect("text")
+    }
+
+    /// The page without its end.
+    pub(crate) fn render(&self, format: Format) -> Vec<u8> {
+        let mut page = Vec::new();
+        self.metrics.render(format, &mut page);
+        page
     }
 
     pub(crate) fn page(&self) -> Page {

@@ -159,12 +159,13 @@ fn every_key_is_documented_with_its_default() {
         "gateway-configuration.md",
         "otlp-receiver.md",
         "otlp-exporter.md",
+        "span-metrics.md",
     ];
-    // The pages have other tables, too; only keys have a dot.
+    // The pages have other tables, too; only keys have a dot, and names of metrics.
     let documented = pages
         .into_iter()
         .flat_map(rows)
-        .filter(|row| row[0].contains('.'))
+        .filter(|row| row[0].contains('.') && !row[0].starts_with("`traces."))
         .map(|row| row[..2].to_vec());
     assert_same(documented.collect(), wanted.collect());
 }

@@ -297,7 +297,10 @@ async fn health_and_wrong_paths_are_answered() {
     scrape(gateway.prometheus).await;
     let metrics = scrape(gateway.prometheus).await;
     assert_eq!(
-        metrics.one("weir_gateway_prometheus_scrapes_total", &[]),
+        metrics.one(
+            "weir_gateway_prometheus_scrapes_total",
+            &[("format", "text")]
+        ),
         1.0
     );
     assert!(metrics.one("weir_gateway_prometheus_scrape_size_bytes", &[]) > 1000.0);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use weir_point::otlp::{AnyValue, Array, Attributes};
 
 /// Append `value` as a label has it.
-pub(super) fn push_value(value: &AnyValue<'_>, out: &mut String) {
+pub(crate) fn push_value(value: &AnyValue<'_>, out: &mut String) {
     match value {
         AnyValue::Empty => {}
         AnyValue::Text(text) => out.push_str(text),

@@ -1,0 +1,7 @@
+//! The page as others read it: Prometheus itself, and the parser of its Python client.
+
+mod exemplars;
+mod formats;
+mod native;
+mod spans;
+mod support;
