@@ -16,16 +16,14 @@ use weir_runtime::{
     stop::Deadline,
 };
 
-use self::otlp::Otlp;
+use self::otlp::{Exporters, Otlp};
 use crate::{
     agents::Agents,
     config::{self, Config},
     exporter,
     fanout::{Fanout, Output},
     intake::Intake,
-    otlp::OtlpOutput,
     otlp_metrics::OtlpMetrics,
-    profile::SEMCONV,
     prometheus::{self, Exposition, FlowSeries, Sources},
     self_metrics::{self, SelfMetrics},
     subscription::Subscribers,
@@ -87,7 +85,6 @@ struct Tasks {
     metrics: JoinHandle<()>,
     sweep: JoinHandle<()>,
     upkeep: JoinHandle<()>,
-    otlp: Option<JoinHandle<()>>,
 }
 
 impl Gateway {
@@ -106,24 +103,18 @@ impl Gateway {
             series_budget: budget,
             idle_expiry,
             otlp_metrics: shown,
+            profile,
             ..
         } = config.prometheus;
-        let series = Arc::new(FlowSeries::new(&SEMCONV, budget, idle_expiry, &metrics));
+        let series = Arc::new(FlowSeries::new(profile, budget, idle_expiry, &metrics));
         let config::Subscription { queue, limit } = config.subscription;
         let subscribers = Subscribers::new(queue, limit, &metrics);
         let mut outputs: Vec<Arc<dyn Output>> = vec![
             Arc::<FlowSeries>::clone(&series),
             Arc::<Subscribers>::clone(&subscribers),
         ];
-        let endpoint = config
-            .otlp
-            .as_ref()
-            .map(|otlp| otlp.endpoint.uri().to_string());
-        let otlp = config.otlp.map(|otlp| {
-            let (output, exporter) = OtlpOutput::new(otlp, &SEMCONV, &metrics);
-            outputs.push(output);
-            tokio::spawn(exporter.run())
-        });
+        let exporters = Exporters::start(config.otlp_exporters, &metrics)?;
+        outputs.extend(exporters.flows().iter().cloned());
         let fanout = Arc::new(Fanout::new(outputs));
         let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let intake = Intake::new(
@@ -136,11 +127,11 @@ impl Gateway {
         let services = services(&intake, config.flow.max_message, &subscribers);
         let sources = Sources {
             flows: series,
-            otlp: Arc::new(OtlpMetrics::new(&SEMCONV, budget, idle_expiry, &metrics)),
+            otlp: Arc::new(OtlpMetrics::new(profile, budget, idle_expiry, &metrics)),
         };
         let otlp_in = Otlp::start(
             config.otlp_receiver,
-            config.otlp_exporters,
+            exporters,
             shown.then(|| Arc::clone(&sources.otlp)),
             &metrics,
         )
@@ -157,10 +148,9 @@ impl Gateway {
             )),
             sweep: tokio::spawn(prometheus::sweep(sources, idle_expiry, stop_rest.clone())),
             upkeep: tokio::spawn(upkeep),
-            otlp,
         };
         let (grpc, http) = (otlp_grpc.map(display), otlp_http.map(display));
-        info!(%flow, %prometheus, otlp_grpc = grpc, otlp_http = http, otlp = endpoint, "gateway listens");
+        info!(%flow, %prometheus, otlp_grpc = grpc, otlp_http = http, "gateway listens");
         Ok(RunningGateway {
             flow,
             prometheus,
@@ -185,10 +175,11 @@ impl RunningGateway {
         self.stop_intake.cancel();
         let intake = self.intake;
         let ended = tokio::spawn(async move { intake.ended().await });
-        let (intake_ended, otlp_ended) = tokio::join!(
+        let (intake_ended, exporters) = tokio::join!(
             deadline.finish("intake", ended),
             self.otlp_in.stop(&deadline)
         );
+        // What was gathered goes to the exporters before they stop.
         self.fanout.close();
         self.stop_rest.cancel();
         let Tasks {
@@ -196,30 +187,15 @@ impl RunningGateway {
             metrics,
             sweep,
             upkeep,
-            otlp,
         } = self.tasks;
-        let export = async {
-            match otlp {
-                Some(task) => deadline.finish("OTLP export", task).await,
-                None => true,
-            }
-        };
-        let (export, flow, metrics, sweep, upkeep) = tokio::join!(
-            export,
+        let (exported, flow, metrics, sweep, upkeep) = tokio::join!(
+            exporters.stop(&deadline),
             deadline.finish("flow server", flow),
             deadline.finish("metrics server", metrics),
             deadline.finish("series expiry", sweep),
             deadline.finish("upkeep", upkeep),
         );
-        let all = [
-            intake_ended,
-            otlp_ended,
-            export,
-            flow,
-            metrics,
-            sweep,
-            upkeep,
-        ];
+        let all = [intake_ended, exported, flow, metrics, sweep, upkeep];
         let complete = all.iter().all(|ended| *ended);
         info!(complete, "gateway stopped");
         complete

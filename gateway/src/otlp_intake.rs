@@ -53,17 +53,24 @@ impl OtlpIntake {
         self.stopping.store(true, Ordering::Release);
     }
 
-    /// Whether at least one exporter has taken it, or there is none.
+    /// The exporters that want `signal`.
+    fn exporters(&self, signal: Signal) -> impl Iterator<Item = &Arc<Exporter>> {
+        self.exporters
+            .iter()
+            .filter(move |exporter| exporter.forwards(signal))
+    }
+
+    /// Whether at least one exporter has taken it, or none wants it.
     ///
     /// If one is full and another is not, the batch is taken: to refuse it would make the client send it
     /// again, and the other would have it twice. The full one has counted what it did not take.
     fn forward(&self, batch: &OtlpBatch) -> bool {
-        let taken = self
-            .exporters
-            .iter()
-            .filter(|exporter| exporter.offer(batch).is_ok())
-            .count();
-        taken > 0 || self.exporters.is_empty()
+        let (mut wanted, mut taken) = (0, 0);
+        for exporter in self.exporters(batch.signal()) {
+            wanted += 1;
+            taken += usize::from(exporter.offer(batch).is_ok());
+        }
+        taken > 0 || wanted == 0
     }
 }
 
@@ -82,7 +89,7 @@ impl Consumer for OtlpIntake {
         }
         match &self.series {
             Some(series) if batch.signal() == Signal::Metrics => series.take(&batch),
-            _ if self.exporters.is_empty() => {
+            _ if self.exporters(batch.signal()).next().is_none() => {
                 self.without_output[batch.signal() as usize].increment(batch.items() as u64);
             }
             _ => {}
