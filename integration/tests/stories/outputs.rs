@@ -277,7 +277,9 @@ fn total(requests: &Requests, metric: &str, wanted: &[(&str, &str)]) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_otlp_backend_and_the_live_stream_get_the_same_numbers() -> anyhow::Result<()> {
     let (address, requests) = backend().await?;
-    let gateway = Gateway::start(&format!("otlp_exporters:\n  backend:\n    endpoint: http://{address}\n    flows:\n"))?;
+    let gateway = Gateway::start(&format!(
+        "otlp_exporters:\n  backend:\n    endpoint: http://{address}\n    flows:\n"
+    ))?;
     let flows = Flows::watch(&gateway, &["process_name=orders"])?;
     let _agent = Agent::start(gateway.flow, "")?;
     let (port, client) = exchange()?;
