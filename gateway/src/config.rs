@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use weir_runtime::config::{ByteSize, ConfigError, Document, Section};
+use weir_runtime::{
+    config::{ByteSize, ConfigError, Document, Section},
+    telemetry,
+};
 
 use crate::{
     exporter,
@@ -29,6 +32,8 @@ pub struct Config {
     pub otlp_exporters: Vec<(String, exporter::Config)>,
     /// The live stream.
     pub subscription: Subscription,
+    /// Where what the gateway says about itself is sent, if anywhere.
+    pub telemetry: Option<telemetry::Config>,
     /// How long a stop may take.
     pub stop_deadline: Duration,
 }
@@ -106,6 +111,7 @@ impl Config {
             otlp_receiver: weir_otel_receiver::Config::read(&mut root.section("otlp_receiver")),
             otlp_exporters: exporter::Config::read_all(root),
             subscription: Subscription::read(&mut root.section("subscription")),
+            telemetry: telemetry::Config::read(&mut root.section("telemetry")),
             stop_deadline: positive(&mut root.section("stop"), "deadline", STOP_DEADLINE),
         }
     }

@@ -14,6 +14,7 @@ use tracing::{error, field::display, info, warn};
 use weir_runtime::{
     listen::{self, ListenError},
     stop::Deadline,
+    telemetry::{self, Telemetry},
 };
 
 use self::otlp::{Exporters, Otlp};
@@ -55,6 +56,9 @@ pub enum StartError {
     /// OTLP cannot be forwarded.
     #[error(transparent)]
     Exporter(#[from] exporter::StartError),
+    /// What the gateway says about itself cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::StartError),
 }
 
 /// The gateway before it runs.
@@ -77,6 +81,7 @@ pub struct RunningGateway {
     intake: Arc<Intake>,
     fanout: Arc<Fanout>,
     otlp_in: Otlp,
+    telemetry: Option<Telemetry>,
     tasks: Tasks,
 }
 
@@ -137,6 +142,7 @@ impl Gateway {
         )
         .await?;
         let (otlp_grpc, otlp_http) = otlp_in.addresses();
+        let telemetry = about_itself(config.telemetry.as_ref(), &metrics)?;
         let upkeep = self_metrics::upkeep(Arc::clone(&metrics), stop_rest.clone());
         let exposition = Exposition::new(sources.clone(), agents, metrics);
         let tasks = Tasks {
@@ -162,6 +168,7 @@ impl Gateway {
             intake,
             fanout,
             otlp_in,
+            telemetry,
             tasks,
         })
     }
@@ -188,18 +195,50 @@ impl RunningGateway {
             sweep,
             upkeep,
         } = self.tasks;
-        let (exported, flow, metrics, sweep, upkeep) = tokio::join!(
+        let telemetry = async {
+            match self.telemetry {
+                Some(telemetry) => telemetry.stop(&deadline).await,
+                None => true,
+            }
+        };
+        let (exported, flow, metrics, sweep, upkeep, telemetry) = tokio::join!(
             exporters.stop(&deadline),
             deadline.finish("flow server", flow),
             deadline.finish("metrics server", metrics),
             deadline.finish("series expiry", sweep),
             deadline.finish("upkeep", upkeep),
+            telemetry,
         );
-        let all = [intake_ended, exported, flow, metrics, sweep, upkeep];
+        let all = [
+            intake_ended,
+            exported,
+            flow,
+            metrics,
+            sweep,
+            upkeep,
+            telemetry,
+        ];
         let complete = all.iter().all(|ended| *ended);
         info!(complete, "gateway stopped");
         complete
     }
+}
+
+/// Send the gateway's own metrics and warnings, if that is configured.
+fn about_itself(
+    config: Option<&telemetry::Config>,
+    metrics: &Arc<SelfMetrics>,
+) -> Result<Option<Telemetry>, telemetry::StartError> {
+    let Some(config) = config else {
+        return Ok(None);
+    };
+    let service = telemetry::Service {
+        name: "weir-gateway",
+        version: env!("CARGO_PKG_VERSION"),
+        host: &telemetry::host_name(),
+    };
+    let metrics = Arc::clone(metrics);
+    Telemetry::start(config, service, move || metrics.samples()).map(Some)
 }
 
 /// What agents and subscribers call.

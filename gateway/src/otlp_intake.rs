@@ -11,13 +11,13 @@ use std::{
 };
 
 use metrics::Counter;
-use weir_otel_receiver::{Consumer, Refused};
+use weir_otel_receiver::{Consumer, Refused, Taken};
 use weir_point::otlp::{OtlpBatch, Signal};
 
 pub use self::meter::ReceiverMeter;
 use crate::{
     exporter::Exporter,
-    otlp_metrics::OtlpMetrics,
+    otlp_metrics::{Dropped, OtlpMetrics},
     self_metrics::{OTLP_WITHOUT_OUTPUT, SelfMetrics},
 };
 
@@ -75,25 +75,41 @@ impl OtlpIntake {
 }
 
 impl Consumer for OtlpIntake {
-    fn consume(&self, batch: OtlpBatch) -> Result<(), Refused> {
+    fn consume(&self, batch: OtlpBatch) -> Result<Taken, Refused> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(Refused::Stopping);
         }
         if batch.items() == 0 {
-            return Ok(());
+            return Ok(Taken::ALL);
         }
         if !self.forward(&batch) {
             return Err(Refused::Full {
                 retry_after: RETRY_AFTER,
             });
         }
+        let is_forwarded = self.exporters(batch.signal()).next().is_some();
         match &self.series {
-            Some(series) if batch.signal() == Signal::Metrics => series.take(&batch),
-            _ if self.exporters(batch.signal()).next().is_none() => {
+            Some(series) if batch.signal() == Signal::Metrics => {
+                let dropped = series.take(&batch);
+                // An exporter has them all.
+                if dropped.points > 0 && !is_forwarded {
+                    return Ok(not_shown(&dropped));
+                }
+            }
+            _ if !is_forwarded => {
                 self.without_output[batch.signal() as usize].increment(batch.items() as u64);
             }
             _ => {}
         }
-        Ok(())
+        Ok(Taken::ALL)
+    }
+}
+
+/// The answer to metrics that go nowhere but to the Prometheus page, which did not take them all.
+fn not_shown(dropped: &Dropped) -> Taken {
+    let causes = dropped.causes.join(", ");
+    Taken {
+        rejected: dropped.points,
+        message: format!("the Prometheus page does not take these data points: {causes}").into(),
     }
 }

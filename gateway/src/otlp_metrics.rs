@@ -20,6 +20,7 @@ use weir_point::otlp::{
     metrics::{Data, Metric, ResourceMetrics},
 };
 
+pub use self::meters::Dropped;
 use self::{
     directory::{Directory, Place, lock},
     family::{Intake, Kind},
@@ -67,8 +68,9 @@ impl OtlpMetrics {
         }
     }
 
-    /// Take in all data points of `batch`; those that cannot be shown are counted.
-    pub fn take(&self, batch: &OtlpBatch) {
+    /// Take in all data points of `batch`; those that cannot be shown are counted, and given back as
+    /// a number.
+    pub fn take(&self, batch: &OtlpBatch) -> Dropped {
         let now = self.tick(Instant::now());
         let (mut labels, mut tally) = (Labels::default(), Tally::default());
         let mut key = String::new();
@@ -98,6 +100,7 @@ impl OtlpMetrics {
             }
         }
         self.meters.add(&tally);
+        tally.into_dropped()
     }
 
     fn take_metric<'batch>(

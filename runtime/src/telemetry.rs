@@ -6,7 +6,7 @@ mod events;
 mod metrics;
 
 use std::{
-    io,
+    fs, io,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
@@ -25,8 +25,8 @@ use opentelemetry_sdk::{
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use self::metrics::Metrics;
 pub(crate) use self::events::events;
+use self::metrics::Metrics;
 pub use self::{
     config::Config,
     metrics::{Number, Sample},
@@ -140,7 +140,10 @@ impl Telemetry {
             .name("self-telemetry".to_owned())
             .spawn(run)
             .map_err(StartError::Thread)?;
-        info!(endpoint = config.endpoint, "telemetry about this process is sent");
+        info!(
+            endpoint = config.endpoint,
+            "telemetry about this process is sent"
+        );
         Ok(Self { stop, ended })
     }
 
@@ -197,6 +200,13 @@ impl Worker {
     }
 }
 
+/// The name of this machine, as the kernel has it; empty if it cannot be read.
+#[must_use]
+pub fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
 fn resource(config: &Config, service: Service<'_>) -> Resource {
     let own = [
         ("service.name", service.name.to_owned()),
@@ -218,7 +228,13 @@ fn instance_id() -> String {
     let random = fastrand::u128(..);
     let id = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{id:032x}");
-    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
     parts.join("-")
 }
 

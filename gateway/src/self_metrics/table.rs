@@ -137,6 +137,10 @@ self_metrics! {
         "Size of the OTLP requests as protobuf, after decompression.";
     RECEIVER_ITEMS = "weir_gateway_otlp_receiver_items_total", Counter, ["transport", "signal"],
         "Spans, data points and log records that were accepted.";
+    RECEIVER_REJECTED = "weir_gateway_otlp_receiver_items_rejected_total", Counter, ["transport", "signal"],
+        "Items of accepted requests that were not accepted; the client was told.";
+    RECEIVER_CERTIFICATES = "weir_gateway_otlp_receiver_certificate_changes_total", Counter, ["transport", "result"],
+        "Changes of the files with the certificates, by what became of them.";
     RECEIVER_CONNECTIONS = "weir_gateway_otlp_receiver_connections_total", Counter, ["transport", "event"],
         "What happened to connections of OTLP clients.";
     OTLP_WITHOUT_OUTPUT = "weir_gateway_otlp_without_output_items_total", Counter, ["signal"],

@@ -8,3 +8,4 @@ mod prometheus;
 mod stop;
 mod subscription;
 mod support;
+mod telemetry;

@@ -114,7 +114,10 @@ mod tests {
         )
         .expect_err("mistakes");
         for key in ["endpoint", "protocol", "interval", "headers"] {
-            assert!(error.contains(&format!("telemetry.{key}")), "{key}: {error}");
+            assert!(
+                error.contains(&format!("telemetry.{key}")),
+                "{key}: {error}"
+            );
         }
         assert!(!error.contains("s3cret"), "{error}");
     }

@@ -89,7 +89,9 @@ impl Metrics {
             if self.known.insert(name.clone()) {
                 self.instrument(name.clone(), number);
             }
-            let labels = labels.into_iter().map(|(key, value)| KeyValue::new(key, value));
+            let labels = labels
+                .into_iter()
+                .map(|(key, value)| KeyValue::new(key, value));
             let value = (labels.collect(), number);
             lock(&self.values).entry(name).or_default().push(value);
         }
