@@ -419,3 +419,69 @@ async fn sent(gateway: &RunningGateway) -> f64 {
         &[("exporter", "main")],
     )
 }
+
+#[tokio::test]
+async fn an_sdk_is_told_what_the_page_did_not_take_unless_an_exporter_has_it() {
+    use opentelemetry_proto::tonic::{
+        collector::metrics::v1::{
+            ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient,
+        },
+        metrics::v1::{
+            Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
+            number_data_point::Value,
+        },
+    };
+    let gauge = |name: &str| Metric {
+        name: name.to_owned(),
+        data: Some(Data::Gauge(Gauge {
+            data_points: vec![NumberDataPoint {
+                time_unix_nano: PERIOD_END,
+                value: Some(Value::AsDouble(1.0)),
+                ..NumberDataPoint::default()
+            }],
+        })),
+        ..Metric::default()
+    };
+    let request = || ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics {
+                metrics: vec![gauge("mine"), gauge("weir_gateway_agents")],
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        }],
+    };
+    let answer = async |configuration: &str| {
+        let gateway = gateway(configuration).await;
+        let endpoint = format!("http://{}", gateway.otlp_grpc.expect("on"));
+        let mut client = MetricsServiceClient::connect(endpoint)
+            .await
+            .expect("a receiver");
+        let answer = client.export(request()).await.expect("taken").into_inner();
+        (answer.partial_success, scrape(gateway.prometheus).await)
+    };
+    let (partial, metrics) = answer("").await;
+    let partial = partial.expect("one data point is not shown");
+    assert_eq!(partial.rejected_data_points, 1);
+    assert!(partial.error_message.contains("name_taken"), "{partial:?}");
+    assert_eq!(
+        metrics.sum("weir_gateway_otlp_receiver_items_total", &[]),
+        1.0
+    );
+    assert_eq!(
+        metrics.sum("weir_gateway_otlp_receiver_items_rejected_total", &[]),
+        1.0
+    );
+
+    let sink = Sink::start().await;
+    let to_sink = configuration(sink.address, "gather: 0s", "");
+    let (partial, metrics) = answer(&to_sink).await;
+    assert_eq!(partial, None);
+    assert_eq!(
+        metrics.sum("weir_gateway_otlp_receiver_items_total", &[]),
+        2.0
+    );
+    let elsewhere = configuration(sink.address, "gather: 0s", ", signals: [logs]");
+    let (partial, _) = answer(&elsewhere).await;
+    assert!(partial.is_some(), "an exporter for logs does not have it");
+}

@@ -121,15 +121,15 @@ impl Metrics {
                         }
                     }
                 };
-                drop(builder.with_callback(observe).build());
+                builder.with_callback(observe).build();
             }
             Number::Total(_) => {
                 let builder = self.meter.f64_observable_counter(name);
-                drop(builder.with_callback(float(values, own)).build());
+                builder.with_callback(float(values, own)).build();
             }
             Number::Gauge(_) => {
                 let builder = self.meter.f64_observable_gauge(name);
-                drop(builder.with_callback(float(values, own)).build());
+                builder.with_callback(float(values, own)).build();
             }
         }
     }
