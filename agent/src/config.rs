@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use weir_runtime::config::{ByteSize, Scalar, Section};
+use weir_runtime::{
+    config::{ByteSize, Scalar, Section},
+    telemetry,
+};
 
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "WEIR_AGENT";
@@ -18,6 +21,8 @@ pub struct Config {
     pub netflow: Netflow,
     /// Batches that wait for the gateway.
     pub uplink: Uplink,
+    /// Where what the agent says about itself is sent, if anywhere.
+    pub telemetry: Option<telemetry::Config>,
     /// Time for everything that is left when the agent is told to stop.
     pub stop_deadline: Duration,
 }
@@ -179,6 +184,7 @@ impl Config {
             uplink: Uplink {
                 buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),
             },
+            telemetry: telemetry::Config::read(&mut root.section("telemetry")),
             stop_deadline: root.section("stop").or("deadline", Duration::from_secs(5)),
         }
     }

@@ -8,6 +8,7 @@ pub mod host;
 pub mod netflow;
 pub mod privilege;
 mod process;
+pub mod self_telemetry;
 pub mod status;
 pub mod uplink;
 

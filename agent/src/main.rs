@@ -8,7 +8,7 @@ use weir_agent::{
     config::{Config, ENV_PREFIX},
     host::Identity,
     netflow::{Collector, Outputs},
-    privilege,
+    privilege, self_telemetry,
     status::Status,
     uplink::{Queue, Uplink},
 };
@@ -69,6 +69,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         reason: chosen.reason,
     });
     let status = Arc::new(Status::new(hooks.collect()));
+    let telemetry = self_telemetry::start(config.telemetry.as_ref(), &identity.host, &status)?;
     let queue = Arc::new(Queue::new(config.uplink.buffer.0 as usize));
     let uplink = Uplink::new(
         &config.gateway,
@@ -93,6 +94,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || collecting.stop()).await?;
     queue.close();
     deadline.finish("uplink", sending).await;
+    if let Some(telemetry) = telemetry {
+        telemetry.stop(&deadline).await;
+    }
     let tally = queue.tally();
     tracing::info!(
         rows = tally.rows,

@@ -6,7 +6,7 @@ use weir_point::Point;
 use crate::profile::{Attribute, Combine, DataSet, Gauge, Group, naming};
 
 /// The label value of the series that takes what is over the budget.
-const OTHER: &str = "~other";
+pub(crate) const OTHER: &str = "~other";
 
 /// Writes the labels of one group's series.
 #[derive(Debug)]
@@ -176,6 +176,17 @@ impl Row {
         self.gauged |= bit;
     }
 
+    /// How many gauges were ever given.
+    pub(crate) fn gauges(&self) -> u64 {
+        self.gauged.count_ones().into()
+    }
+
+    /// Have these counters instead.
+    pub(crate) fn show(&mut self, totals: &Totals) {
+        self.counted = totals.counted;
+        self.counts.clone_from(&totals.counts);
+    }
+
     /// The sum of the counter at `index`, if it was ever given.
     pub(crate) fn count(&self, index: usize) -> Option<u64> {
         (self.counted & (1 << index) != 0).then(|| self.counts[index])
@@ -184,6 +195,31 @@ impl Row {
     /// The value of the gauge at `index` in the metric's unit, if it was ever given.
     pub(crate) fn gauge(&self, index: usize, gauge: &Gauge) -> Option<f64> {
         (self.gauged & (1 << index) != 0).then(|| self.gauges[index].value / gauge.divisor)
+    }
+}
+
+/// The counters of many rows of one series, added up.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    counted: u32,
+    counts: Box<[u64]>,
+}
+
+impl Totals {
+    /// Nothing yet.
+    pub(crate) fn new(group: &Group) -> Self {
+        Self {
+            counted: 0,
+            counts: vec![0; group.counters.len()].into(),
+        }
+    }
+
+    /// Add the counters of `row`.
+    pub(crate) fn add(&mut self, row: &Row) {
+        self.counted |= row.counted;
+        for (total, count) in self.counts.iter_mut().zip(&row.counts) {
+            *total = total.saturating_add(*count);
+        }
     }
 }
 

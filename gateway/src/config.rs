@@ -6,9 +6,16 @@ use std::{
     time::Duration,
 };
 
-use weir_runtime::config::{ByteSize, ConfigError, Document, Section};
+use weir_runtime::{
+    config::{ByteSize, ConfigError, Document, Section},
+    telemetry,
+};
 
-use crate::{exporter, otlp, span_metrics};
+use crate::{
+    exporter,
+    profile::{Profile, SEMCONV},
+    span_metrics,
+};
 
 /// Environment variables that override a key begin with this and an underscore.
 pub const ENV_PREFIX: &str = "WEIR_GATEWAY";
@@ -20,16 +27,16 @@ pub struct Config {
     pub flow: Flow,
     /// The Prometheus output.
     pub prometheus: Prometheus,
-    /// The OTLP output of flow metrics, if it is on.
-    pub otlp: Option<otlp::Config>,
     /// OTLP in, if it is on.
     pub otlp_receiver: Option<weir_otel_receiver::Config>,
-    /// Where OTLP is forwarded to, by name.
+    /// Where OTLP is sent to, by name.
     pub otlp_exporters: Vec<(String, exporter::Config)>,
     /// Metrics made of spans, if they are on.
     pub span_metrics: Option<span_metrics::Config>,
     /// The live stream.
     pub subscription: Subscription,
+    /// Where what the gateway says about itself is sent, if anywhere.
+    pub telemetry: Option<telemetry::Config>,
     /// How long a stop may take.
     pub stop_deadline: Duration,
 }
@@ -50,6 +57,8 @@ pub struct Flow {
 pub struct Prometheus {
     /// Where `/metrics` is served.
     pub listen: SocketAddr,
+    /// The names of flow metrics.
+    pub profile: &'static Profile,
     /// Most label sets per metric.
     pub series_budget: usize,
     /// How long a label set lives without a Point.
@@ -78,10 +87,6 @@ const AGENTS: usize = 4096;
 const SERIES_BUDGET: usize = 20_000;
 /// What Prometheus itself takes for "gone".
 const IDLE_EXPIRY: Duration = Duration::from_secs(5 * 60);
-/// At about 2.5 KiB each.
-const OTLP_QUEUE: usize = 32_768;
-const OTLP_TIMEOUT: Duration = Duration::from_secs(10);
-const OTLP_GATHER: Duration = Duration::from_secs(1);
 const SUBSCRIPTION_QUEUE: usize = 16_384;
 const SUBSCRIPTION_LIMIT: usize = 32;
 /// Below the 30 s that Kubernetes grants.
@@ -98,14 +103,19 @@ impl Config {
 
     /// Read every key from `root`.
     pub fn read(root: &mut Section<'_>) -> Self {
+        root.gone(
+            "otlp",
+            "this section is gone: flows are sent by an exporter, as in \
+             `otlp_exporters: {main: {endpoint: …, flows: {as: [metrics]}}}`",
+        );
         Self {
             flow: Flow::read(&mut root.section("flow")),
             prometheus: Prometheus::read(&mut root.section("prometheus")),
-            otlp: read_otlp(&mut root.section("otlp")),
             otlp_receiver: weir_otel_receiver::Config::read(&mut root.section("otlp_receiver")),
             otlp_exporters: exporter::Config::read_all(root),
             span_metrics: span_metrics::Config::read(&mut root.section("span_metrics")),
             subscription: Subscription::read(&mut root.section("subscription")),
+            telemetry: telemetry::Config::read(&mut root.section("telemetry")),
             stop_deadline: positive(&mut root.section("stop"), "deadline", STOP_DEADLINE),
         }
     }
@@ -131,6 +141,7 @@ impl Prometheus {
     fn read(section: &mut Section<'_>) -> Self {
         Self {
             listen: section.or("listen", SocketAddr::from((LOCALHOST, PROMETHEUS_PORT))),
+            profile: section.or("profile", &SEMCONV),
             series_budget: at_least_one(section, "series_budget", SERIES_BUDGET),
             idle_expiry: positive(section, "idle_expiry", IDLE_EXPIRY),
             otlp_metrics: section.or("otlp_metrics", true),
@@ -143,26 +154,6 @@ impl Subscription {
         Self {
             queue: at_least_one(section, "queue", SUBSCRIPTION_QUEUE),
             limit: at_least_one(section, "limit", SUBSCRIPTION_LIMIT),
-        }
-    }
-}
-
-/// Without an endpoint the output is off.
-fn read_otlp(section: &mut Section<'_>) -> Option<otlp::Config> {
-    let url: Option<String> = section.optional("endpoint");
-    let queue = at_least_one(section, "queue", OTLP_QUEUE);
-    let timeout = positive(section, "timeout", OTLP_TIMEOUT);
-    let gather = section.or("gather", OTLP_GATHER);
-    match otlp::endpoint(&url?) {
-        Ok(endpoint) => Some(otlp::Config {
-            endpoint,
-            queue,
-            timeout,
-            gather,
-        }),
-        Err(error) => {
-            section.mistake("endpoint", error.to_string());
-            None
         }
     }
 }

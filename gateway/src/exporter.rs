@@ -20,7 +20,7 @@ use weir_point::otlp::{OtlpBatch, Signal};
 use weir_runtime::stop::Deadline;
 
 pub use self::{
-    config::{Batch, Compression, Config, Protocol, Queue, Tls},
+    config::{Batch, Compression, Config, Flows, Protocol, Queue, Shape, Temporality, Tls},
     queue::{Full, OpenError},
     tls::TlsError,
 };
@@ -60,6 +60,7 @@ pub enum StartError {
 pub struct Exporter {
     name: String,
     batch: Batch,
+    signals: Vec<Signal>,
     /// By [`Signal`].
     lanes: Arc<Lanes>,
     folder: Option<Folder>,
@@ -97,11 +98,22 @@ impl Exporter {
         Ok(Self {
             name: name.to_owned(),
             batch,
+            signals: config.signals,
             lanes,
             folder,
             stop,
             task: Mutex::new(Some(task)),
         })
+    }
+
+    /// What tells it from others.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether OTLP that is received is forwarded here, if it is of `signal`.
+    pub fn forwards(&self, signal: Signal) -> bool {
+        self.signals.contains(&signal)
     }
 
     /// Take a batch. With a folder for the queue it is on disk when this returns, safe from

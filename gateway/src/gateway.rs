@@ -14,18 +14,17 @@ use tracing::{error, field::display, info, warn};
 use weir_runtime::{
     listen::{self, ListenError},
     stop::Deadline,
+    telemetry::{self, Telemetry},
 };
 
-use self::otlp::Otlp;
+use self::otlp::{Exporters, Otlp};
 use crate::{
     agents::Agents,
     config::{self, Config},
     exporter,
     fanout::{Fanout, Output},
     intake::Intake,
-    otlp::OtlpOutput,
     otlp_metrics::OtlpMetrics,
-    profile::SEMCONV,
     prometheus::{self, Exposition, FlowSeries, Sources},
     self_metrics::{self, SelfMetrics},
     span_metrics::{self, SpanMetrics},
@@ -58,6 +57,9 @@ pub enum StartError {
     /// OTLP cannot be forwarded.
     #[error(transparent)]
     Exporter(#[from] exporter::StartError),
+    /// What the gateway says about itself cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::StartError),
 }
 
 /// The gateway before it runs.
@@ -80,6 +82,7 @@ pub struct RunningGateway {
     intake: Arc<Intake>,
     fanout: Arc<Fanout>,
     otlp_in: Otlp,
+    telemetry: Option<Telemetry>,
     tasks: Tasks,
 }
 
@@ -88,7 +91,6 @@ struct Tasks {
     metrics: JoinHandle<()>,
     sweep: JoinHandle<()>,
     upkeep: JoinHandle<()>,
-    otlp: Option<JoinHandle<()>>,
 }
 
 impl Gateway {
@@ -107,24 +109,18 @@ impl Gateway {
             series_budget: budget,
             idle_expiry,
             otlp_metrics: shown,
+            profile,
             ..
         } = config.prometheus;
-        let series = Arc::new(FlowSeries::new(&SEMCONV, budget, idle_expiry, &metrics));
+        let series = Arc::new(FlowSeries::new(profile, budget, idle_expiry, &metrics));
         let config::Subscription { queue, limit } = config.subscription;
         let subscribers = Subscribers::new(queue, limit, &metrics);
         let mut outputs: Vec<Arc<dyn Output>> = vec![
             Arc::<FlowSeries>::clone(&series),
             Arc::<Subscribers>::clone(&subscribers),
         ];
-        let endpoint = config
-            .otlp
-            .as_ref()
-            .map(|otlp| otlp.endpoint.uri().to_string());
-        let otlp = config.otlp.map(|otlp| {
-            let (output, exporter) = OtlpOutput::new(otlp, &SEMCONV, &metrics);
-            outputs.push(output);
-            tokio::spawn(exporter.run())
-        });
+        let exporters = Exporters::start(config.otlp_exporters, &metrics)?;
+        outputs.extend(exporters.flows().iter().cloned());
         let fanout = Arc::new(Fanout::new(outputs));
         let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let intake = Intake::new(
@@ -138,13 +134,14 @@ impl Gateway {
         let sources = sources(series, config.span_metrics, &config.prometheus, &metrics);
         let otlp_in = Otlp::start(
             config.otlp_receiver,
-            config.otlp_exporters,
+            exporters,
             shown.then(|| Arc::clone(&sources.otlp)),
             sources.spans.clone(),
             &metrics,
         )
         .await?;
         let (otlp_grpc, otlp_http) = otlp_in.addresses();
+        let telemetry = about_itself(config.telemetry.as_ref(), &metrics)?;
         let upkeep = self_metrics::upkeep(Arc::clone(&metrics), stop_rest.clone());
         let exposition = Exposition::new(sources.clone(), agents, metrics);
         let tasks = Tasks {
@@ -156,10 +153,9 @@ impl Gateway {
             )),
             sweep: tokio::spawn(prometheus::sweep(sources, idle_expiry, stop_rest.clone())),
             upkeep: tokio::spawn(upkeep),
-            otlp,
         };
         let (grpc, http) = (otlp_grpc.map(display), otlp_http.map(display));
-        info!(%flow, %prometheus, otlp_grpc = grpc, otlp_http = http, otlp = endpoint, "gateway listens");
+        info!(%flow, %prometheus, otlp_grpc = grpc, otlp_http = http, "gateway listens");
         Ok(RunningGateway {
             flow,
             prometheus,
@@ -171,6 +167,7 @@ impl Gateway {
             intake,
             fanout,
             otlp_in,
+            telemetry,
             tasks,
         })
     }
@@ -184,10 +181,11 @@ impl RunningGateway {
         self.stop_intake.cancel();
         let intake = self.intake;
         let ended = tokio::spawn(async move { intake.ended().await });
-        let (intake_ended, otlp_ended) = tokio::join!(
+        let (intake_ended, exporters) = tokio::join!(
             deadline.finish("intake", ended),
             self.otlp_in.stop(&deadline)
         );
+        // What was gathered goes to the exporters before they stop.
         self.fanout.close();
         self.stop_rest.cancel();
         let Tasks {
@@ -195,29 +193,29 @@ impl RunningGateway {
             metrics,
             sweep,
             upkeep,
-            otlp,
         } = self.tasks;
-        let export = async {
-            match otlp {
-                Some(task) => deadline.finish("OTLP export", task).await,
+        let telemetry = async {
+            match self.telemetry {
+                Some(telemetry) => telemetry.stop(&deadline).await,
                 None => true,
             }
         };
-        let (export, flow, metrics, sweep, upkeep) = tokio::join!(
-            export,
+        let (exported, flow, metrics, sweep, upkeep, telemetry) = tokio::join!(
+            exporters.stop(&deadline),
             deadline.finish("flow server", flow),
             deadline.finish("metrics server", metrics),
             deadline.finish("series expiry", sweep),
             deadline.finish("upkeep", upkeep),
+            telemetry,
         );
         let all = [
             intake_ended,
-            otlp_ended,
-            export,
+            exported,
             flow,
             metrics,
             sweep,
             upkeep,
+            telemetry,
         ];
         let complete = all.iter().all(|ended| *ended);
         info!(complete, "gateway stopped");
@@ -234,12 +232,29 @@ fn sources(
 ) -> Sources {
     let (budget, idle_expiry) = (config.series_budget, config.idle_expiry);
     let names = spans.iter().flat_map(|_| span_metrics::NAMES);
-    let otlp = OtlpMetrics::new(&SEMCONV, budget, idle_expiry, metrics).reserving(names);
+    let otlp = OtlpMetrics::new(config.profile, budget, idle_expiry, metrics).reserving(names);
     Sources {
         flows,
         otlp: Arc::new(otlp),
         spans: spans.map(|spans| Arc::new(SpanMetrics::new(spans, idle_expiry, metrics))),
     }
+}
+
+/// Send the gateway's own metrics and warnings, if that is configured.
+fn about_itself(
+    config: Option<&telemetry::Config>,
+    metrics: &Arc<SelfMetrics>,
+) -> Result<Option<Telemetry>, telemetry::StartError> {
+    let Some(config) = config else {
+        return Ok(None);
+    };
+    let service = telemetry::Service {
+        name: "weir-gateway",
+        version: env!("CARGO_PKG_VERSION"),
+        host: &telemetry::host_name(),
+    };
+    let metrics = Arc::clone(metrics);
+    Telemetry::start(config, service, move || metrics.samples()).map(Some)
 }
 
 /// What agents and subscribers call.

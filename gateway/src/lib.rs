@@ -1,7 +1,7 @@
 //! The gateway: takes flow events from agents, holds them as Points and hands them to
 //! every output.
 //!
-//! The data path is [`intake`], then [`fanout`], then [`prometheus`], [`otlp`] and
+//! The data path is [`intake`], then [`fanout`], then [`prometheus`], [`flow_export`] and
 //! [`subscription`]; [`gateway`] wires it.
 
 pub mod agents;
@@ -9,9 +9,9 @@ mod aggregate;
 pub mod config;
 pub mod exporter;
 pub mod fanout;
+pub mod flow_export;
 pub mod gateway;
 pub mod intake;
-pub mod otlp;
 pub mod otlp_intake;
 pub mod otlp_metrics;
 pub mod page;

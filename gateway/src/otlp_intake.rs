@@ -11,13 +11,13 @@ use std::{
 };
 
 use metrics::Counter;
-use weir_otel_receiver::{Consumer, Refused};
+use weir_otel_receiver::{Consumer, Refused, Taken};
 use weir_point::otlp::{OtlpBatch, Signal};
 
 pub use self::meter::ReceiverMeter;
 use crate::{
     exporter::Exporter,
-    otlp_metrics::OtlpMetrics,
+    otlp_metrics::{Dropped, OtlpMetrics},
     self_metrics::{OTLP_WITHOUT_OUTPUT, SelfMetrics},
     span_metrics::SpanMetrics,
 };
@@ -58,41 +58,64 @@ impl OtlpIntake {
         self.stopping.store(true, Ordering::Release);
     }
 
-    /// Whether at least one exporter has taken it, or there is none.
+    /// The exporters that want `signal`.
+    fn exporters(&self, signal: Signal) -> impl Iterator<Item = &Arc<Exporter>> {
+        self.exporters
+            .iter()
+            .filter(move |exporter| exporter.forwards(signal))
+    }
+
+    /// Whether at least one exporter has taken it, or none wants it.
     ///
     /// If one is full and another is not, the batch is taken: to refuse it would make the client send it
     /// again, and the other would have it twice. The full one has counted what it did not take.
     fn forward(&self, batch: &OtlpBatch) -> bool {
-        let taken = self
-            .exporters
-            .iter()
-            .filter(|exporter| exporter.offer(batch).is_ok())
-            .count();
-        taken > 0 || self.exporters.is_empty()
+        let (mut wanted, mut taken) = (0, 0);
+        for exporter in self.exporters(batch.signal()) {
+            wanted += 1;
+            taken += usize::from(exporter.offer(batch).is_ok());
+        }
+        taken > 0 || wanted == 0
     }
 }
 
 impl Consumer for OtlpIntake {
-    fn consume(&self, batch: OtlpBatch) -> Result<(), Refused> {
+    fn consume(&self, batch: OtlpBatch) -> Result<Taken, Refused> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(Refused::Stopping);
         }
         if batch.items() == 0 {
-            return Ok(());
+            return Ok(Taken::ALL);
         }
         if !self.forward(&batch) {
             return Err(Refused::Full {
                 retry_after: RETRY_AFTER,
             });
         }
+        let is_forwarded = self.exporters(batch.signal()).next().is_some();
         match (batch.signal(), &self.series, &self.spans) {
-            (Signal::Metrics, Some(series), _) => series.take(&batch),
+            (Signal::Metrics, Some(series), _) => {
+                let dropped = series.take(&batch);
+                // An exporter has them all.
+                if dropped.points > 0 && !is_forwarded {
+                    return Ok(not_shown(&dropped));
+                }
+            }
             (Signal::Traces, _, Some(spans)) => spans.take(&batch),
-            _ if self.exporters.is_empty() => {
+            _ if !is_forwarded => {
                 self.without_output[batch.signal() as usize].increment(batch.items() as u64);
             }
             _ => {}
         }
-        Ok(())
+        Ok(Taken::ALL)
+    }
+}
+
+/// The answer to metrics that go nowhere but to the Prometheus page, which did not take them all.
+fn not_shown(dropped: &Dropped) -> Taken {
+    let causes = dropped.causes.join(", ");
+    Taken {
+        rejected: dropped.points,
+        message: format!("the Prometheus page does not take these data points: {causes}").into(),
     }
 }

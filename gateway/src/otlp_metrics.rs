@@ -21,6 +21,7 @@ use weir_point::otlp::{
     metrics::{Data, Metric, ResourceMetrics},
 };
 
+pub use self::meters::Dropped;
 use self::{
     directory::{Directory, Place, lock},
     family::{Allowance, Intake, Kind},
@@ -85,8 +86,9 @@ impl OtlpMetrics {
         self
     }
 
-    /// Take in all data points of `batch`; those that cannot be shown are counted.
-    pub fn take(&self, batch: &OtlpBatch) {
+    /// Take in all data points of `batch`; those that cannot be shown are counted, and given back as
+    /// a number.
+    pub fn take(&self, batch: &OtlpBatch) -> Dropped {
         let now = self.tick(Instant::now());
         let (mut labels, mut tally) = (Labels::default(), Tally::default());
         let mut key = String::new();
@@ -117,6 +119,7 @@ impl OtlpMetrics {
             }
         }
         self.meters.add(&tally);
+        tally.into_dropped()
     }
 
     fn take_metric<'batch>(

@@ -2,17 +2,23 @@
 //! not code; every metrics output reads the same tables.
 
 pub mod naming;
+mod native;
 mod semconv;
 
 use std::borrow::Cow;
 
 use weir_point::{Point, Text};
+use weir_runtime::config::Scalar;
 
-pub use self::semconv::SEMCONV;
+pub use self::{native::NATIVE, semconv::SEMCONV};
 
-/// How the Points of each data set become metrics.
+/// What the Points of each data set are called outside.
 #[derive(Debug)]
 pub struct Profile {
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// Which schema its names are of, for OTLP; empty if nobody has published one.
+    pub schema_url: &'static str,
     /// One entry per data set that has metrics.
     pub data_sets: &'static [DataSet],
 }
@@ -22,8 +28,10 @@ pub struct Profile {
 pub struct DataSet {
     /// The name of the Points.
     pub point: &'static str,
-    /// Tags that identify a series. A tag that is not listed is left out, so that
-    /// several Points may fall on one series.
+    /// The name of the event that a Point is, as an OTLP log record.
+    pub event: &'static str,
+    /// Tags and their names. A tag that does not identify a series is left out of metrics,
+    /// so that several Points may fall on one series.
     pub attributes: &'static [Attribute],
     /// The metrics, grouped by what identifies their series.
     pub groups: &'static [Group],
@@ -58,8 +66,10 @@ pub enum Form {
 pub enum Scope {
     /// Where the data came from.
     Resource,
-    /// The single series.
+    /// The single series, and the single record.
     Series,
+    /// The single log record or span. Metrics do not have it: it would make too many series.
+    Record,
 }
 
 /// Metrics whose series are identified by the same attributes.
@@ -89,6 +99,8 @@ pub struct Counter {
     pub help: &'static str,
     /// An attribute that tells fields of the same metric apart.
     pub attribute: Option<(&'static str, &'static str)>,
+    /// The attribute that has the number on a log record or a span.
+    pub record: &'static str,
 }
 
 /// A field that is a value of its moment.
@@ -106,6 +118,8 @@ pub struct Gauge {
     pub divisor: f64,
     /// What becomes of several Points of one moment on one series.
     pub combine: Combine,
+    /// The attribute that has the number on a log record or a span.
+    pub record: &'static str,
 }
 
 /// What becomes of several values of one moment.
@@ -132,7 +146,44 @@ impl DataSet {
         &'static self,
         group: &'static Group,
     ) -> impl Iterator<Item = &'static Attribute> {
-        self.attributes.iter().chain(&group.split_by)
+        self.attributes
+            .iter()
+            .filter(|attribute| attribute.scope != Scope::Record)
+            .chain(&group.split_by)
+    }
+
+    /// The attributes that describe where Points came from.
+    pub fn resource(&'static self) -> impl Iterator<Item = &'static Attribute> {
+        self.attributes
+            .iter()
+            .filter(|attribute| attribute.scope == Scope::Resource)
+    }
+
+    /// The attributes of a single log record or span.
+    pub fn record(&'static self) -> impl Iterator<Item = &'static Attribute> {
+        let split_by = self
+            .groups
+            .iter()
+            .filter_map(|group| group.split_by.as_ref());
+        self.attributes
+            .iter()
+            .filter(|attribute| attribute.scope != Scope::Resource)
+            .chain(split_by)
+    }
+}
+
+impl Scalar for &'static Profile {
+    const WHAT: &'static str = "`semconv` or `native`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        [&SEMCONV, &NATIVE]
+            .into_iter()
+            .find(|profile| profile.name == text)
+            .ok_or_else(String::new)
+    }
+
+    fn show(&self) -> String {
+        self.name.to_owned()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The gateway's metrics about itself: the table of their names and the registry
 //! that holds their values.
 
+mod samples;
 mod table;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -12,6 +13,7 @@ use metrics_exporter_prometheus::{
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use weir_runtime::telemetry::Sample;
 
 pub use self::table::*;
 
@@ -111,6 +113,11 @@ impl SelfMetrics {
     /// must be called every few seconds.
     pub fn sort_durations(&self) {
         self.handle.run_upkeep();
+    }
+
+    /// All values, as they are in the text.
+    pub fn samples(&self) -> Vec<Sample> {
+        samples::of(&self.render())
     }
 
     /// All values in the Prometheus text format.

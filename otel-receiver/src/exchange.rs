@@ -34,6 +34,7 @@ impl Watch {
                 wire_bytes: 0,
                 batch_bytes: 0,
                 items: 0,
+                rejected: 0,
                 took: std::time::Duration::ZERO,
             },
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::CONTENT_TYPE,
@@ -15,9 +15,11 @@ use weir_point::otlp::Signal;
 use crate::{
     answer::Answer,
     body::{Buffer, Coding, Reader},
+    consumer::Taken,
     exchange::Watch,
     intake::Intake,
     meter::{Outcome, Transport},
+    partial,
     refusal::Refusal,
 };
 
@@ -25,8 +27,8 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// An Export…ServiceResponse with nothing in it, which says that all was accepted; with the prefix of a message.
-const ACCEPTED: &[u8] = &[0; 5];
+/// Comes before every message.
+const PREFIX: usize = 5;
 
 /// Answers one call.
 pub(crate) async fn serve(intake: Arc<Intake>, request: Request<Incoming>) -> Response<Answer> {
@@ -36,9 +38,9 @@ pub(crate) async fn serve(intake: Arc<Intake>, request: Request<Incoming>) -> Re
         return not_grpc(watch, &refusal);
     }
     match take(&intake, &head, &mut body, &mut watch).await {
-        Ok(()) => {
-            watch.answered_grpc(Outcome::Accepted, Code::Ok);
-            accepted()
+        Ok(taken) => {
+            watch.answered_grpc(Outcome::of(&taken), Code::Ok);
+            accepted(&taken)
         }
         Err(refusal) => {
             let mut wire = 0;
@@ -57,7 +59,7 @@ async fn take(
     head: &http::request::Parts,
     body: &mut Incoming,
     watch: &mut Watch,
-) -> Result<(), Refusal> {
+) -> Result<Taken, Refusal> {
     let signal = signal(head.uri.path())?;
     watch.signal(signal);
     intake.admit(&head.headers)?;
@@ -107,13 +109,23 @@ fn not_grpc(watch: Watch, refusal: &Refusal) -> Response<Answer> {
     response
 }
 
-fn accepted() -> Response<Answer> {
+fn accepted(taken: &Taken) -> Response<Answer> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(STATUS, HeaderValue::from_static("0"));
-    let body = Answer::new(Bytes::from_static(ACCEPTED)).with_trailers(trailers);
+    let message = framed(&partial::protobuf(taken));
+    let body = Answer::new(message).with_trailers(trailers);
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
+}
+
+/// With the prefix of a message: not compressed, and its length.
+fn framed(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(PREFIX + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    frame.put_slice(message);
+    frame.freeze()
 }
 
 fn refused(refusal: &Refusal) -> Response<Answer> {

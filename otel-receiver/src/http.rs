@@ -19,12 +19,20 @@ pub(crate) use self::cors::Cors;
 use crate::{
     answer::Answer,
     body::{Buffer, Coding, Reader},
+    consumer::Taken,
     exchange::Watch,
     intake::Intake,
     json,
     meter::{Outcome, Transport},
+    partial,
     refusal::Refusal,
 };
+
+/// What was done for a request that was not refused.
+enum Done {
+    Preflight,
+    Taken(Signal, Taken),
+}
 
 /// What a request is written in, and so its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +51,8 @@ pub(crate) async fn serve(intake: Arc<Intake>, request: Request<Incoming>) -> Re
     let language = Language::of(&head.headers);
     let taken = take(&intake, &head, &mut body, &mut watch).await;
     let mut response = match &taken {
-        Ok(Outcome::Preflight) => preflight(),
-        Ok(_) => accepted(language),
+        Ok(Done::Preflight) => preflight(),
+        Ok(Done::Taken(signal, taken)) => accepted(language, *signal, taken),
         Err(refusal) => {
             let mut wire = 0;
             Reader::new(&mut body, intake.limits, &mut wire)
@@ -55,7 +63,11 @@ pub(crate) async fn serve(intake: Arc<Intake>, request: Request<Incoming>) -> Re
         }
     };
     intake.cors.mark(&head, response.headers_mut());
-    let outcome = taken.unwrap_or_else(|refusal| Outcome::Refused(refusal.cause()));
+    let outcome = match &taken {
+        Ok(Done::Preflight) => Outcome::Preflight,
+        Ok(Done::Taken(_, taken)) => Outcome::of(taken),
+        Err(refusal) => Outcome::Refused(refusal.cause()),
+    };
     watch.answered_http(outcome, response.status());
     response
 }
@@ -65,11 +77,11 @@ async fn take(
     head: &Parts,
     body: &mut Incoming,
     watch: &mut Watch,
-) -> Result<Outcome, Refusal> {
+) -> Result<Done, Refusal> {
     let signal = signal(head.uri.path())?;
     watch.signal(signal);
     if intake.cors.is_preflight(head)? {
-        return Ok(Outcome::Preflight);
+        return Ok(Done::Preflight);
     }
     if head.method != Method::POST {
         return Err(Refusal::Method);
@@ -93,8 +105,8 @@ async fn take(
     };
     // Charged for until the consumer has it.
     let (message, _charge) = message.into_parts();
-    intake.take(signal, message, watch)?;
-    Ok(Outcome::Accepted)
+    let taken = intake.take(signal, message, watch)?;
+    Ok(Done::Taken(signal, taken))
 }
 
 fn signal(path: &str) -> Result<Signal, Refusal> {
@@ -148,11 +160,12 @@ fn preflight() -> Response<Answer> {
 }
 
 /// An Export…ServiceResponse with nothing in it, which says that all was accepted.
-fn accepted(language: Option<Language>) -> Response<Answer> {
-    match language {
-        Some(Language::Json) => answer(StatusCode::OK, JSON, Answer::new("{}")),
-        _ => answer(StatusCode::OK, PROTOBUF, Answer::default()),
-    }
+fn accepted(language: Option<Language>, signal: Signal, taken: &Taken) -> Response<Answer> {
+    let (name, body) = match language {
+        Some(Language::Json) => (JSON, Answer::new(partial::json(signal, taken))),
+        _ => (PROTOBUF, Answer::new(partial::protobuf(taken))),
+    };
+    answer(StatusCode::OK, name, body)
 }
 
 fn refused(refusal: &Refusal, language: Option<Language>) -> Response<Answer> {

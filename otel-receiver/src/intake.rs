@@ -9,7 +9,7 @@ use weir_point::otlp::{OtlpBatch, Signal};
 use crate::{
     budget::{Budget, Charge},
     config::Token,
-    consumer::Consumer,
+    consumer::{Consumer, Taken},
     exchange::Watch,
     http::Cors,
     meter::{Meter, Transport},
@@ -65,11 +65,14 @@ impl Intake {
         signal: Signal,
         message: Vec<u8>,
         watch: &mut Watch,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Taken, Refusal> {
         let batch = OtlpBatch::check(signal, Bytes::from(message))?;
         watch.exchange.items = batch.items();
         watch.exchange.batch_bytes = batch.bytes().len() as u64;
-        Ok(self.consumer.consume(batch)?)
+        let taken = self.consumer.consume(batch)?;
+        let rejected = usize::try_from(taken.rejected).unwrap_or(usize::MAX);
+        watch.exchange.rejected = rejected.min(watch.exchange.items);
+        Ok(taken)
     }
 }
 

@@ -13,14 +13,15 @@ mod intake;
 mod json;
 mod listener;
 mod meter;
+mod partial;
 mod receiver;
 mod refusal;
 mod tls;
 
 pub use self::{
     config::Config,
-    consumer::{Consumer, Refused},
-    meter::{Cause, ConnectionEvent, Exchange, Meter, Outcome, Transport},
+    consumer::{Consumer, Refused, Taken},
+    meter::{Cause, Certificates, ConnectionEvent, Exchange, Meter, Outcome, Transport},
     receiver::{Receiver, Running, StartError},
     tls::TlsError,
 };

@@ -8,7 +8,6 @@ use tokio::{
     task::JoinSet,
     time::sleep,
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -16,6 +15,7 @@ use crate::{
     connection::Connection,
     intake::Intake,
     meter::{ConnectionEvent, Transport},
+    tls::Acceptor,
 };
 
 /// After an accept failed, which is for want of file descriptors or memory.
@@ -29,7 +29,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) transport: Transport,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Acceptor>,
     pub(crate) intake: Arc<Intake>,
     /// Most connections at one time.
     pub(crate) connections: usize,
@@ -38,7 +38,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Serves until told to stop, and then until the calls under way are answered.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -61,7 +61,7 @@ impl Listener {
         while connections.join_next().await.is_some() {}
     }
 
-    fn admit(&self, stream: TcpStream, connections: &mut JoinSet<()>) {
+    fn admit(&mut self, stream: TcpStream, connections: &mut JoinSet<()>) {
         if connections.len() >= self.connections {
             let event = ConnectionEvent::TooMany;
             return self.intake.meter.connection(self.transport, event);
@@ -77,7 +77,8 @@ impl Listener {
             intake: Arc::clone(&self.intake),
             stop: self.stop.clone(),
         };
-        connections.spawn(connection.serve(stream, self.tls.clone()));
+        let tls = self.tls.as_mut().map(Acceptor::current);
+        connections.spawn(connection.serve(stream, tls));
     }
 }
 

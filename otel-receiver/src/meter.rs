@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use weir_point::otlp::Signal;
 
+use crate::consumer::Taken;
+
 /// Counts. Called on the thread that serves the connection, so it must be quick.
 pub trait Meter: Send + Sync + 'static {
     /// A request has ended.
@@ -11,6 +13,9 @@ pub trait Meter: Send + Sync + 'static {
 
     /// Something happened to a connection.
     fn connection(&self, transport: Transport, event: ConnectionEvent);
+
+    /// The files of the certificate have changed.
+    fn certificates(&self, transport: Transport, event: Certificates);
 }
 
 /// One request and what became of it.
@@ -31,6 +36,8 @@ pub struct Exchange {
     pub batch_bytes: u64,
     /// Spans, data points or log records; 0 if it was refused before they were counted.
     pub items: usize,
+    /// How many of them the consumer did not take, though it took the batch.
+    pub rejected: usize,
     /// From the end of the headers to the answer.
     pub took: Duration,
 }
@@ -62,6 +69,8 @@ impl Transport {
 pub enum Outcome {
     /// The consumer has the batch.
     Accepted,
+    /// The consumer has the batch without some items, and the client was told so.
+    Partial,
     /// A browser asked what it may send, and was told.
     Preflight,
     /// It was refused.
@@ -69,12 +78,43 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// As it stands in labels: `accepted`, `preflight`, or the cause.
+    /// The consumer has what it took of the batch.
+    pub(crate) const fn of(taken: &Taken) -> Self {
+        match taken.rejected {
+            0 => Self::Accepted,
+            _ => Self::Partial,
+        }
+    }
+
+    /// As it stands in labels: `accepted`, `partial`, `preflight`, or the cause.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Partial => "partial",
             Self::Preflight => "preflight",
             Self::Refused(cause) => cause.name(),
+        }
+    }
+}
+
+/// What became of certificate files that have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Certificates {
+    /// New connections get the new ones.
+    Reloaded,
+    /// They cannot be used; new connections get those from before.
+    Broken,
+}
+
+impl Certificates {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Reloaded, Self::Broken];
+
+    /// As it stands in labels: `reloaded`, `broken`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reloaded => "reloaded",
+            Self::Broken => "broken",
         }
     }
 }

@@ -136,7 +136,7 @@ async fn open(
     let tls = config
         .tls
         .as_ref()
-        .map(|tls| tls::acceptor(tls, transport))
+        .map(|tls| tls::Acceptor::new(tls, transport, &intake.meter))
         .transpose()?;
     let socket = listen::bind(key, address).await?;
     let bound = socket

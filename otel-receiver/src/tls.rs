@@ -1,5 +1,7 @@
 //! Certificates from files to what the listeners need.
 
+mod reload;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,6 +15,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use self::reload::Acceptor;
 use crate::{config::Tls, meter::Transport};
 
 /// TLS cannot be offered.
@@ -55,7 +58,7 @@ pub enum TlsError {
 }
 
 /// What takes TLS connections for `transport`.
-pub(crate) fn acceptor(tls: &Tls, transport: Transport) -> Result<TlsAcceptor, TlsError> {
+fn acceptor(tls: &Tls, transport: Transport) -> Result<TlsAcceptor, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let unusable = |source| TlsError::Unusable {
         file: tls.cert.clone(),

@@ -5,3 +5,4 @@ pub mod config;
 pub mod listen;
 pub mod logging;
 pub mod stop;
+pub mod telemetry;

@@ -3,7 +3,11 @@
 use std::{env, io, io::IsTerminal};
 
 use tracing::{debug, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::telemetry;
 
 /// The variable that sets what is logged, e.g. `debug` or `info,weir_agent=trace`.
 const FILTER: &str = "WEIR_LOG";
@@ -17,10 +21,13 @@ pub fn init() {
     let wanted = env::var_os(FILTER).map(|value| value.to_string_lossy().into_owned());
     let (filter, refused) = choose_filter(wanted.as_deref());
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
-    let installed = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(colour)
+        .with_filter(filter);
+    let installed = tracing_subscriber::registry()
+        .with(lines)
+        .with(telemetry::events())
         .try_init();
     if installed.is_err() {
         debug!("logging was already set up");

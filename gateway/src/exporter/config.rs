@@ -1,15 +1,24 @@
 //! The keys of one exporter and their defaults.
 
+mod flows;
+
 use std::{path::PathBuf, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use weir_point::otlp::Signal;
 use weir_runtime::config::{ByteSize, Scalar, Section};
+
+pub use self::flows::{Flows, Shape, Temporality};
 
 /// What one exporter needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to send: `http://` or `https://`, host and port; with HTTP maybe a path.
     pub endpoint: Uri,
+    /// What is forwarded of OTLP that is received.
+    pub signals: Vec<Signal>,
+    /// What is sent of flows, if anything.
+    pub flows: Option<Flows>,
     /// How to send.
     pub protocol: Protocol,
     /// Sent with every request, e.g. a token.
@@ -120,6 +129,8 @@ impl Config {
         let headers = headers(section);
         let compression = section.or("compression", Compression::None);
         let timeout = positive(section, "timeout", TIMEOUT);
+        let signals = flows::signals(section);
+        let flows = Flows::read(&mut section.section("flows"));
         let tls = Tls::read(&mut section.section("tls"));
         let batch = Batch::read(&mut section.section("batch"));
         let queue = Queue::read(&mut section.section("queue"));
@@ -145,6 +156,8 @@ impl Config {
         };
         Some(Self {
             endpoint,
+            signals,
+            flows,
             protocol,
             headers,
             compression,

@@ -14,8 +14,10 @@ pub enum Cause {
     NotInProfile,
     /// The queue was full.
     QueueFull,
-    /// The other side refused them for good.
-    Refused,
+    /// The queue on disk could not be written.
+    Disk,
+    /// They could not be written as a request.
+    Encoding,
     /// The subscriber left before it got them.
     SubscriberGone,
     /// The gateway stopped before they could be delivered.
@@ -23,10 +25,11 @@ pub enum Cause {
 }
 
 impl Cause {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::NotInProfile,
         Self::QueueFull,
-        Self::Refused,
+        Self::Disk,
+        Self::Encoding,
         Self::SubscriberGone,
         Self::Stopped,
     ];
@@ -35,7 +38,8 @@ impl Cause {
         match self {
             Self::NotInProfile => "not_in_profile",
             Self::QueueFull => "queue_full",
-            Self::Refused => "refused",
+            Self::Disk => "disk",
+            Self::Encoding => "encoding",
             Self::SubscriberGone => "subscriber_gone",
             Self::Stopped => "stopped",
         }
@@ -45,7 +49,7 @@ impl Cause {
 /// Counts the Points of one output.
 #[derive(Debug)]
 pub struct Ledger {
-    output: &'static str,
+    output: String,
     offered: Counter,
     delivered: Counter,
     dropped: [Counter; Cause::ALL.len()],
@@ -54,9 +58,9 @@ pub struct Ledger {
 
 impl Ledger {
     /// The ledger of `output`.
-    pub fn new(metrics: &SelfMetrics, output: &'static str) -> Self {
+    pub fn new(metrics: &SelfMetrics, output: &str) -> Self {
         Self {
-            output,
+            output: output.to_owned(),
             offered: metrics.counter(&POINTS_OFFERED, &[output]),
             delivered: metrics.counter(&POINTS_DELIVERED, &[output]),
             dropped: Cause::ALL
@@ -66,8 +70,8 @@ impl Ledger {
     }
 
     /// The name of the output.
-    pub fn output(&self) -> &'static str {
-        self.output
+    pub fn output(&self) -> &str {
+        &self.output
     }
 
     /// The fan-out had `points` for this output.
@@ -85,12 +89,14 @@ impl Ledger {
         self.dropped[cause as usize].increment(points as u64);
     }
 
-    pub(super) fn queued(&self, points: usize) {
+    /// `points` wait in the output.
+    pub(crate) fn queued(&self, points: usize) {
         self.queued
             .increment(u32::try_from(points).unwrap_or(u32::MAX));
     }
 
-    pub(super) fn unqueued(&self, points: usize) {
+    /// `points` wait no more.
+    pub(crate) fn unqueued(&self, points: usize) {
         self.queued
             .decrement(u32::try_from(points).unwrap_or(u32::MAX));
     }

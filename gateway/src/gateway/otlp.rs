@@ -9,33 +9,75 @@ use weir_runtime::stop::Deadline;
 use super::StartError;
 use crate::{
     exporter::{self, Exporter},
+    fanout::Output,
+    flow_export,
     otlp_intake::{OtlpIntake, ReceiverMeter},
     otlp_metrics::OtlpMetrics,
     self_metrics::SelfMetrics,
     span_metrics::SpanMetrics,
 };
 
+/// Where OTLP and flows are sent to.
+pub(super) struct Exporters {
+    all: Vec<Arc<Exporter>>,
+    flows: Vec<Arc<dyn Output>>,
+}
+
+impl Exporters {
+    /// Start all of them.
+    pub(super) fn start(
+        configured: Vec<(String, exporter::Config)>,
+        metrics: &SelfMetrics,
+    ) -> Result<Self, StartError> {
+        let (mut all, mut wanted) = (Vec::new(), Vec::new());
+        for (name, config) in configured {
+            wanted.push(config.flows.clone());
+            all.push(Arc::new(Exporter::start(&name, config, metrics)?));
+        }
+        let outputs = all.iter().zip(wanted).map(|(exporter, wanted)| {
+            wanted.map_or_else(Vec::new, |flows| {
+                flow_export::outputs(&flows, exporter, metrics)
+            })
+        });
+        let flows = outputs.flatten().collect();
+        Ok(Self { all, flows })
+    }
+
+    /// The outputs that hand flows to them.
+    pub(super) fn flows(&self) -> &[Arc<dyn Output>] {
+        &self.flows
+    }
+
+    /// After everything was handed to them. Whether nothing was cut off.
+    pub(super) async fn stop(self, deadline: &Deadline) -> bool {
+        // All at once: one whose endpoint is away takes all the time there is.
+        let stops = self.all.iter().map(|exporter| exporter.stop(deadline));
+        join_all(stops).await.into_iter().all(|complete| complete)
+    }
+}
+
 /// The receiver, what it hands batches to, and the exporters behind.
 pub(super) struct Otlp {
     receiver: Option<Running>,
     intake: Arc<OtlpIntake>,
-    exporters: Vec<Arc<Exporter>>,
+    exporters: Exporters,
 }
 
 impl Otlp {
-    /// Exporters first, so that there is somewhere to go for what comes in.
+    /// Take OTLP and hand it to `exporters`.
     pub(super) async fn start(
         receiver: Option<weir_otel_receiver::Config>,
-        exporters: Vec<(String, exporter::Config)>,
+        exporters: Exporters,
         series: Option<Arc<OtlpMetrics>>,
         spans: Option<Arc<SpanMetrics>>,
         metrics: &Arc<SelfMetrics>,
     ) -> Result<Self, StartError> {
-        let exporters = exporters
-            .into_iter()
-            .map(|(name, config)| Exporter::start(&name, config, metrics).map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()?;
-        let intake = Arc::new(OtlpIntake::new(exporters.clone(), series, spans, metrics));
+        let intake = Arc::new(OtlpIntake::new(
+            exporters.all.clone(),
+            series,
+            spans,
+            metrics,
+        ));
         let receiver = match receiver {
             Some(config) => {
                 let consumer = Arc::<OtlpIntake>::clone(&intake);
@@ -58,17 +100,12 @@ impl Otlp {
             .map_or((None, None), |running| (running.grpc, running.http))
     }
 
-    /// In the order the data flows. Whether nothing was cut off.
-    pub(super) async fn stop(self, deadline: &Deadline) -> bool {
+    /// Take nothing any more. Gives back the exporters, which still have to stop.
+    pub(super) async fn stop(self, deadline: &Deadline) -> Exporters {
         if let Some(receiver) = self.receiver {
             receiver.stop(deadline).await;
         }
         self.intake.close();
-        // All at once: one whose endpoint is away takes all the time there is.
-        let stops = self
-            .exporters
-            .iter()
-            .map(|exporter| exporter.stop(deadline));
-        join_all(stops).await.into_iter().all(|complete| complete)
+        self.exporters
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use weir_otel_receiver::{ConnectionEvent, Exchange, Meter, Transport};
+use weir_otel_receiver::{Certificates, ConnectionEvent, Exchange, Meter, Outcome, Transport};
 use weir_point::otlp::Signal;
 
 use crate::self_metrics::{
-    RECEIVER_BATCH_BYTES, RECEIVER_CONNECTIONS, RECEIVER_ITEMS, RECEIVER_REQUESTS,
-    RECEIVER_SECONDS, RECEIVER_WIRE_BYTES, SelfMetrics,
+    RECEIVER_BATCH_BYTES, RECEIVER_CERTIFICATES, RECEIVER_CONNECTIONS, RECEIVER_ITEMS,
+    RECEIVER_REJECTED, RECEIVER_REQUESTS, RECEIVER_SECONDS, RECEIVER_WIRE_BYTES, SelfMetrics,
 };
 
 /// Counts requests and connections of the OTLP receiver.
@@ -44,14 +44,22 @@ impl Meter for ReceiverMeter {
             .record(exchange.took.as_secs_f64());
         count(&RECEIVER_WIRE_BYTES, exchange.wire_bytes);
         count(&RECEIVER_BATCH_BYTES, exchange.batch_bytes);
-        if exchange.outcome == weir_otel_receiver::Outcome::Accepted {
-            count(&RECEIVER_ITEMS, exchange.items as u64);
+        if matches!(exchange.outcome, Outcome::Accepted | Outcome::Partial) {
+            let taken = exchange.items - exchange.rejected;
+            count(&RECEIVER_ITEMS, taken as u64);
+            count(&RECEIVER_REJECTED, exchange.rejected as u64);
         }
     }
 
     fn connection(&self, transport: Transport, event: ConnectionEvent) {
         self.metrics
             .counter(&RECEIVER_CONNECTIONS, &[transport.name(), event.name()])
+            .increment(1);
+    }
+
+    fn certificates(&self, transport: Transport, event: Certificates) {
+        self.metrics
+            .counter(&RECEIVER_CERTIFICATES, &[transport.name(), event.name()])
             .increment(1);
     }
 }

@@ -68,7 +68,28 @@ pub(super) struct Tally {
     pub(super) exemplars_dropped: u64,
 }
 
+/// What the page did not take of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Data points.
+    pub points: u64,
+    /// The causes, as in the gateway's own metrics.
+    pub causes: Vec<&'static str>,
+}
+
 impl Tally {
+    /// What was dropped.
+    pub(super) fn into_dropped(self) -> Dropped {
+        let causes = Cause::ALL.into_iter().zip(self.dropped);
+        Dropped {
+            points: self.dropped.iter().sum(),
+            causes: causes
+                .filter(|(_, count)| *count > 0)
+                .map(|(cause, _)| cause.label())
+                .collect(),
+        }
+    }
+
     pub(super) fn count(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Taken => self.taken += 1,

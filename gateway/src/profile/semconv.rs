@@ -4,12 +4,15 @@
 use super::{Attribute, Combine, Counter, DataSet, Form, Gauge, Group, Profile, Scope};
 
 /// The profile that is used unless another is chosen.
-pub const SEMCONV: Profile = Profile {
+pub static SEMCONV: Profile = Profile {
+    name: "semconv",
+    schema_url: "https://opentelemetry.io/schemas/1.37.0",
     data_sets: &[NETFLOW],
 };
 
 const NETFLOW: DataSet = DataSet {
     point: "netflow",
+    event: "weir.flow.netflow",
     attributes: &[
         attribute("host", "host.name", Form::Text, Scope::Resource),
         attribute("src_ip", "source.address", Form::Text, Scope::Series),
@@ -26,6 +29,31 @@ const NETFLOW: DataSet = DataSet {
             Scope::Series,
         ),
         attribute("container_id", "container.id", Form::Text, Scope::Series),
+        attribute("pid", "process.pid", Form::Integer, Scope::Record),
+        attribute(
+            "direction_source",
+            "weir.flow.direction.source",
+            Form::Text,
+            Scope::Record,
+        ),
+        attribute(
+            "src_ip_type",
+            "weir.source.address.type",
+            Form::Text,
+            Scope::Record,
+        ),
+        attribute(
+            "dst_ip_type",
+            "weir.destination.address.type",
+            Form::Text,
+            Scope::Record,
+        ),
+        attribute(
+            "netns",
+            "weir.network.namespace",
+            Form::Integer,
+            Scope::Record,
+        ),
     ],
     groups: &[FLOW, FAILURE],
 };
@@ -51,6 +79,7 @@ const FLOW: Group = Group {
             unit: BYTES,
             help: IO_HELP,
             attribute: RECEIVED,
+            record: "weir.network.flow.io.receive",
         },
         Counter {
             field: "bytes_written",
@@ -58,6 +87,7 @@ const FLOW: Group = Group {
             unit: BYTES,
             help: IO_HELP,
             attribute: SENT,
+            record: "weir.network.flow.io.transmit",
         },
         Counter {
             field: "packets_read",
@@ -65,6 +95,7 @@ const FLOW: Group = Group {
             unit: "{packet}",
             help: PACKETS_HELP,
             attribute: RECEIVED,
+            record: "weir.network.flow.packets.receive",
         },
         Counter {
             field: "packets_written",
@@ -72,6 +103,7 @@ const FLOW: Group = Group {
             unit: "{packet}",
             help: PACKETS_HELP,
             attribute: SENT,
+            record: "weir.network.flow.packets.transmit",
         },
         Counter {
             field: "retransmits",
@@ -79,6 +111,7 @@ const FLOW: Group = Group {
             unit: "{segment}",
             help: "TCP segments sent again.",
             attribute: None,
+            record: "weir.network.tcp.retransmits",
         },
         Counter {
             field: "tcp_established",
@@ -86,6 +119,7 @@ const FLOW: Group = Group {
             unit: "{connection}",
             help: "TCP connections that reached the established state.",
             attribute: None,
+            record: "weir.network.tcp.established",
         },
         Counter {
             field: "tcp_closed",
@@ -93,6 +127,7 @@ const FLOW: Group = Group {
             unit: "{connection}",
             help: "TCP connections that left the established state.",
             attribute: None,
+            record: "weir.network.tcp.closed",
         },
         Counter {
             field: "tcp_reset",
@@ -100,6 +135,7 @@ const FLOW: Group = Group {
             unit: "{connection}",
             help: "Established TCP connections that ended by a reset.",
             attribute: None,
+            record: "weir.network.tcp.resets",
         },
     ],
     gauges: &[
@@ -110,6 +146,7 @@ const FLOW: Group = Group {
             help: "Smoothed TCP round-trip time, byte-weighted over connections.",
             divisor: MICROSECONDS_PER_SECOND,
             combine: Combine::Mean(&["bytes_read", "bytes_written"]),
+            record: "weir.network.tcp.rtt",
         },
         Gauge {
             field: "rtt_var",
@@ -118,6 +155,7 @@ const FLOW: Group = Group {
             help: "Mean deviation of the TCP round-trip time, byte-weighted over connections.",
             divisor: MICROSECONDS_PER_SECOND,
             combine: Combine::Mean(&["bytes_read", "bytes_written"]),
+            record: "weir.network.tcp.rtt_var",
         },
         Gauge {
             field: "connect_latency",
@@ -126,6 +164,7 @@ const FLOW: Group = Group {
             help: "Mean time from SYN to established in the latest period with a connect.",
             divisor: MICROSECONDS_PER_SECOND,
             combine: Combine::Mean(&["tcp_established"]),
+            record: "weir.network.tcp.connect.latency",
         },
         Gauge {
             field: "connect_latency_max",
@@ -134,6 +173,7 @@ const FLOW: Group = Group {
             help: "Longest time from SYN to established in the latest period with a connect.",
             divisor: MICROSECONDS_PER_SECOND,
             combine: Combine::Max,
+            record: "weir.network.tcp.connect.latency.max",
         },
         Gauge {
             field: "connections",
@@ -142,6 +182,7 @@ const FLOW: Group = Group {
             help: "TCP connections live at the end of the latest period.",
             divisor: 1.0,
             combine: Combine::Sum,
+            record: "weir.network.tcp.connections",
         },
     ],
 };
@@ -156,6 +197,7 @@ const FAILURE: Group = Group {
         unit: "{connection}",
         help: "TCP connects that never reached the established state.",
         attribute: None,
+        record: "weir.network.tcp.failed",
     }],
     gauges: &[],
 };

@@ -77,13 +77,6 @@ self_metrics! {
     SCRAPE_BYTES = "weir_gateway_prometheus_scrape_size_bytes", Gauge, [],
         "Size of the latest complete answer to a scrape, before compression.";
 
-    OTLP_REQUESTS = "weir_gateway_otlp_requests_total", Counter, ["result"],
-        "Export requests by what became of them.";
-    OTLP_DATA_POINTS = "weir_gateway_otlp_data_points_total", Counter, [],
-        "Data points in the export requests that were accepted.";
-    OTLP_DATA_POINTS_REJECTED = "weir_gateway_otlp_data_points_rejected_total", Counter, [],
-        "Data points that the endpoint rejected from a request it accepted.";
-
     EXPORTER_ITEMS_OFFERED = "weir_gateway_exporter_items_offered_total", Counter, ["exporter", "signal"],
         "Spans, data points and log records taken into a queue, with those found on disk at the start.";
     EXPORTER_ITEMS_SENT = "weir_gateway_exporter_items_sent_total", Counter, ["exporter", "signal"],
@@ -112,6 +105,14 @@ self_metrics! {
         "How much the queue may hold.";
     EXPORTER_UNREADABLE = "weir_gateway_exporter_queue_unreadable_bytes_total", Counter, ["exporter"],
         "Bytes of the queue on disk that could not be read.";
+    EXPORTER_FLOW_LABEL_SETS = "weir_gateway_exporter_flow_label_sets", Gauge, ["exporter", "group"],
+        "Label sets held to send flow metrics as cumulative sums.";
+    EXPORTER_FLOW_EXPIRED = "weir_gateway_exporter_flow_label_sets_expired_total", Counter, ["exporter", "group"],
+        "Label sets of cumulative sums removed because no Point came for them.";
+    EXPORTER_FLOW_FOLDED = "weir_gateway_exporter_flow_points_folded_total", Counter, ["exporter", "group"],
+        "Points added to the ~other series of cumulative sums because the budget was used up.";
+    EXPORTER_FLOW_VALUES_LEFT = "weir_gateway_exporter_flow_values_left_total", Counter, ["exporter", "group"],
+        "Gauge values left out because they mean nothing on the ~other series of cumulative sums.";
 
     OTLP_SERIES_POINTS = "weir_gateway_otlp_series_points_total", Counter, ["result"],
         "Metric data points that came over OTLP, by what became of them on the Prometheus page.";
@@ -148,6 +149,10 @@ self_metrics! {
         "Size of the OTLP requests as protobuf, after decompression.";
     RECEIVER_ITEMS = "weir_gateway_otlp_receiver_items_total", Counter, ["transport", "signal"],
         "Spans, data points and log records that were accepted.";
+    RECEIVER_REJECTED = "weir_gateway_otlp_receiver_items_rejected_total", Counter, ["transport", "signal"],
+        "Items of accepted requests that were not accepted; the client was told.";
+    RECEIVER_CERTIFICATES = "weir_gateway_otlp_receiver_certificate_changes_total", Counter, ["transport", "result"],
+        "Changes of the files with the certificates, by what became of them.";
     RECEIVER_CONNECTIONS = "weir_gateway_otlp_receiver_connections_total", Counter, ["transport", "event"],
         "What happened to connections of OTLP clients.";
     OTLP_WITHOUT_OUTPUT = "weir_gateway_otlp_without_output_items_total", Counter, ["signal"],

@@ -53,7 +53,7 @@ async fn each_grpc_code_is_tried_again_or_given_up_as_the_specification_says() {
             1 + usize::from(is_retried),
             "{code:?}"
         );
-        running.assert_balanced();
+        running.assert_balanced().await;
     }
 }
 
@@ -79,7 +79,7 @@ async fn each_http_status_is_tried_again_or_given_up_as_the_specification_says()
             1 + usize::from(is_retried),
             "{status}"
         );
-        running.assert_balanced();
+        running.assert_balanced().await;
     }
 }
 
@@ -139,7 +139,7 @@ async fn items_that_the_endpoint_left_out_are_counted_apart() {
             2,
             "a request taken in part is not sent again"
         );
-        running.assert_balanced();
+        running.assert_balanced().await;
     }
 }
 
@@ -190,5 +190,5 @@ async fn what_the_endpoint_does_not_take_for_too_long_is_given_up_and_counted() 
         running.metric("items_dropped_total", &["cause=\"expired\""]),
         4
     );
-    running.assert_balanced();
+    running.assert_balanced().await;
 }

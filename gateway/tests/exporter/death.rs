@@ -101,7 +101,7 @@ async fn a_full_queue_survives_the_death_of_the_process() {
         distinct.len(),
         "nothing was sent before, so nothing comes twice"
     );
-    running.assert_balanced();
+    running.assert_balanced().await;
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn merged_requests_are_the_request_with_the_resources_of_all() {
             }
         }
         eventually!(running.ledger()[3] == 0);
-        running.assert_balanced();
+        running.assert_balanced().await;
     }
 }
 
@@ -114,7 +114,7 @@ async fn nothing_is_lost_while_the_endpoint_is_away() {
         eventually!(sink.count() == 1);
         eventually!(running.ledger() == [61, 61, 0, 0]);
         assert!(running.metric("retries_total", &[]) > 0);
-        running.assert_balanced();
+        running.assert_balanced().await;
     }
 }
 

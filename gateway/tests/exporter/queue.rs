@@ -47,7 +47,7 @@ async fn a_full_queue_says_so_and_takes_again_when_there_is_room() {
             .offer(&batch(Signal::Traces, 0, 1))
             .expect("room again");
         eventually!(sink.count() == taken as usize + 1);
-        running.assert_balanced();
+        running.assert_balanced().await;
         assert!(running.stop_within(Duration::from_secs(10)).await);
     }
 }
@@ -106,7 +106,7 @@ async fn what_is_only_in_memory_at_the_end_of_a_stop_is_counted_as_dropped() {
         running.metric("items_dropped_total", &["cause=\"stopped\""]),
         10
     );
-    running.assert_balanced();
+    running.assert_balanced().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -136,7 +136,7 @@ async fn many_at_once_are_all_accounted_for() {
             .iter()
             .sum();
         assert_eq!(distinct, 2400);
-        running.assert_balanced();
+        running.assert_balanced().await;
         assert!(running.stop_within(Duration::from_secs(10)).await);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use weir_gateway::{
     Config, agents,
-    profile::{Group, SEMCONV, naming},
+    profile::{Group, NATIVE, SEMCONV, Scope, naming},
     self_metrics,
 };
 use weir_runtime::config::Document;
@@ -68,15 +68,17 @@ fn every_metric_of_the_gateway_itself_is_documented() {
 
 #[test]
 fn every_flow_metric_is_documented_with_its_names_and_unit() {
-    let wanted = SEMCONV
-        .data_sets
-        .iter()
-        .flat_map(|set| set.groups)
-        .flat_map(families);
-    let documented = rows("metrics.md")
-        .into_iter()
-        .filter(|row| row[0].starts_with("`weir."));
-    assert_same(documented.collect(), wanted.collect());
+    for (profile, prefix) in [(&SEMCONV, "`weir."), (&NATIVE, "`netflow.")] {
+        let wanted = profile
+            .data_sets
+            .iter()
+            .flat_map(|set| set.groups)
+            .flat_map(families);
+        let documented = rows("metrics.md")
+            .into_iter()
+            .filter(|row| row.len() == 6 && row[0].starts_with(prefix));
+        assert_same(documented.collect(), wanted.collect());
+    }
 }
 
 fn families(group: &'static Group) -> Vec<Vec<String>> {
@@ -126,7 +128,13 @@ fn every_attribute_is_documented_with_its_tag_and_label() {
         set.attributes.iter().chain(split)
     });
     let wanted: BTreeSet<Vec<String>> = attributes
-        .map(|a| vec![code(a.tag), code(a.name), code(&naming::label(a.name))])
+        .map(|a| {
+            let label = match a.scope {
+                Scope::Record => String::new(),
+                Scope::Resource | Scope::Series => code(&naming::label(a.name)),
+            };
+            vec![code(a.tag), code(a.name), label]
+        })
         .collect();
     let documented = rows("metrics.md")
         .into_iter()

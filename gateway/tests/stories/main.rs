@@ -1,9 +1,11 @@
 //! What agents and users get from a running gateway, over its real ports.
 
 mod documentation;
+mod flow_export;
+mod golden;
 mod intake;
-mod otlp;
 mod prometheus;
 mod stop;
 mod subscription;
 mod support;
+mod telemetry;

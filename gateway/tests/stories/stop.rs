@@ -9,7 +9,10 @@ use crate::support::{Agent, Sink, Subscriber, flow, gateway};
 #[tokio::test]
 async fn a_stop_ends_every_stream_in_order_and_delivers_what_was_taken_in() {
     let sink = Sink::start().await;
-    let configuration = format!("otlp: {{endpoint: 'http://{}', gather: 60s}}", sink.address);
+    let configuration = format!(
+        "otlp_exporters: {{main: {{endpoint: 'http://{}', flows: {{gather: 60s}}}}}}",
+        sink.address
+    );
     let gateway = gateway(&configuration).await;
     let (flow_address, metrics_address) = (gateway.flow, gateway.prometheus);
     let mut subscriber = Subscriber::connect(gateway.flow, &[]).await;
@@ -51,7 +54,7 @@ async fn a_stop_takes_no_longer_than_its_deadline_whoever_hangs() {
     let address = sink.address;
     drop(sink);
     let gateway = gateway(&format!(
-        "{{otlp: {{endpoint: 'http://{address}', gather: 0s}}, stop: {{deadline: 300ms}}}}"
+        "{{otlp_exporters: {{main: {{endpoint: 'http://{address}', flows: {{gather: 0s}}}}}}, stop: {{deadline: 300ms}}}}"
     ))
     .await;
     let stuck = Subscriber::connect(gateway.flow, &[]).await;

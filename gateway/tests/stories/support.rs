@@ -15,7 +15,7 @@ pub(crate) use self::{
     agent::{Agent, hello, raw_stream},
     flows::{PERIOD_END, flow, netflow, netflow_of, with},
     scrape::{Metrics, get, scrape},
-    sink::{Answer, Sink},
+    sink::{Answer, DataPoint, Sink, text},
     subscriber::Subscriber,
 };
 

@@ -7,6 +7,7 @@
 
 mod burst;
 mod exact;
+mod flow_export;
 mod hosts;
 mod outputs;
 mod trouble;

@@ -277,7 +277,9 @@ fn total(requests: &Requests, metric: &str, wanted: &[(&str, &str)]) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_otlp_backend_and_the_live_stream_get_the_same_numbers() -> anyhow::Result<()> {
     let (address, requests) = backend().await?;
-    let gateway = Gateway::start(&format!("otlp:\n  endpoint: http://{address}\n"))?;
+    let gateway = Gateway::start(&format!(
+        "otlp_exporters:\n  backend:\n    endpoint: http://{address}\n    flows:\n"
+    ))?;
     let flows = Flows::watch(&gateway, &["process_name=orders"])?;
     let _agent = Agent::start(gateway.flow, "")?;
     let (port, client) = exchange()?;
@@ -312,4 +314,37 @@ async fn an_otlp_backend_and_the_live_stream_get_the_same_numbers() -> anyhow::R
         "the filter holds"
     );
     gateway.process.stop().context("an orderly end").map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_sends_its_own_counters_over_otlp_where_it_is_told_to() -> anyhow::Result<()> {
+    let (address, requests) = backend().await?;
+    let gateway = Gateway::start("")?;
+    let telemetry = format!(
+        "  hook: auto\ntelemetry:\n  endpoint: http://{address}\n  interval: 200ms\n  attributes: {{site: lab}}\n"
+    );
+    let agent = Agent::start(gateway.flow, &telemetry)?;
+    let _exchanged = exchange()?;
+    eventually("the agent's counters", || {
+        let acked = total(&requests, "weir_agent_uplink_rows_acked_total", &[]);
+        let latest = requests.lock().unwrap().last().cloned();
+        let latest = latest.ok_or_else(|| "nothing came".to_owned())?;
+        let resource = latest.resource_metrics[0].resource.clone();
+        let attributes = resource.unwrap_or_default().attributes;
+        for (key, value) in [
+            ("service.name", "weir-agent"),
+            ("host.name", "story"),
+            ("site", "lab"),
+        ] {
+            if !has(&attributes, key, value) {
+                return Err(format!("no {key}={value} in {attributes:?}"));
+            }
+        }
+        if acked > 0.0 {
+            Ok(())
+        } else {
+            Err("no acknowledged row".to_owned())
+        }
+    })?;
+    agent.process.stop().context("an orderly end").map(drop)
 }

@@ -6,6 +6,7 @@ mod hostile;
 mod http;
 mod json;
 mod limits;
+mod partial;
 mod security;
 mod stop;
 mod support;

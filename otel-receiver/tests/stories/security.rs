@@ -16,7 +16,7 @@ use tonic::{
     Code, Request,
     transport::{Certificate, Channel, ClientTlsConfig, Identity},
 };
-use weir_otel_receiver::{Cause, ConnectionEvent};
+use weir_otel_receiver::{Cause, Certificates, ConnectionEvent};
 use weir_point::otlp::Signal;
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
@@ -117,10 +117,10 @@ impl Pki {
         };
         let stream = TcpStream::connect(server.http).await.expect("a listener");
         let name = ServerName::try_from("localhost").expect("a name");
-        let stream = TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-            .expect("TLS as far as the client knows");
+        let connector = TlsConnector::from(Arc::new(config));
+        let Ok(stream) = connector.connect(name, stream).await else {
+            return false;
+        };
         let body = request_of(Signal::Traces);
         let exchange = send(stream, Method::POST, "/v1/traces", &[PROTOBUF], body);
         // Without a certificate the connection ends under the request.
@@ -154,6 +154,46 @@ async fn only_clients_with_a_certificate_may_send_where_one_is_asked_for() {
     };
     assert_eq!(stranger.exports(&server, true).await, (false, false));
     assert_eq!(server.consumer.batches().len(), 2);
+}
+
+#[tokio::test]
+async fn new_certificates_are_used_without_a_restart_and_broken_ones_are_not() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let server = pki.server(false).await;
+    assert_eq!(pki.exports(&server, false).await, (true, true));
+    let broken = || {
+        let events = server.meter.certificates();
+        events
+            .iter()
+            .filter(|e| **e == Certificates::Broken)
+            .count()
+    };
+    // Both listeners look when a connection comes.
+    fs::write(pki.file("cert"), "no certificate").expect("a file");
+    eventually!({
+        let before = pki.exports(&server, false).await;
+        assert_eq!(before, (true, true), "the old ones stay");
+        broken() == 2
+    });
+    fs::write(
+        pki.file("cert"),
+        fs::read(other.file("cert")).expect("a file"),
+    )
+    .expect("a file");
+    eventually!({
+        let before = pki.exports(&server, false).await;
+        assert_eq!(
+            before,
+            (true, true),
+            "a certificate without its key is not taken"
+        );
+        broken() == 4
+    });
+    fs::rename(other.file("key"), pki.file("key")).expect("a file");
+    eventually!(other.exports(&server, false).await == (true, true));
+    let events = server.meter.certificates();
+    let reloaded = events.iter().filter(|e| **e == Certificates::Reloaded);
+    assert_eq!((reloaded.count(), broken()), (2, 4), "each once a change");
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use std::{
 };
 
 use weir_otel_receiver::{
-    Cause, Config, ConnectionEvent, Consumer, Exchange, Meter, Outcome, Receiver, Refused, Running,
-    StartError, Transport,
+    Cause, Certificates, Config, ConnectionEvent, Consumer, Exchange, Meter, Outcome, Receiver,
+    Refused, Running, StartError, Taken, Transport,
 };
 use weir_point::otlp::{OtlpBatch, Signal};
 use weir_runtime::config::Document;
@@ -87,13 +87,18 @@ pub(crate) fn config(keys: &[(&str, &str)]) -> Result<Option<Config>, String> {
 #[derive(Default)]
 pub(crate) struct Recorder {
     batches: Mutex<Vec<OtlpBatch>>,
-    refusals: Mutex<VecDeque<Refused>>,
+    answers: Mutex<VecDeque<Result<Taken, Refused>>>,
 }
 
 impl Recorder {
     /// Refuse the next batch like this, after those told before.
     pub(crate) fn refuse(&self, refused: Refused) {
-        self.refusals.lock().expect("a lock").push_back(refused);
+        self.answers.lock().expect("a lock").push_back(Err(refused));
+    }
+
+    /// Take the next batch like this, after those told before.
+    pub(crate) fn take(&self, taken: Taken) {
+        self.answers.lock().expect("a lock").push_back(Ok(taken));
     }
 
     pub(crate) fn batches(&self) -> Vec<OtlpBatch> {
@@ -109,12 +114,11 @@ impl Recorder {
 }
 
 impl Consumer for Recorder {
-    fn consume(&self, batch: OtlpBatch) -> Result<(), Refused> {
-        if let Some(refused) = self.refusals.lock().expect("a lock").pop_front() {
-            return Err(refused);
-        }
+    fn consume(&self, batch: OtlpBatch) -> Result<Taken, Refused> {
+        let answer = self.answers.lock().expect("a lock").pop_front();
+        let taken = answer.unwrap_or(Ok(Taken::ALL))?;
         self.batches.lock().expect("a lock").push(batch);
-        Ok(())
+        Ok(taken)
     }
 }
 
@@ -123,6 +127,7 @@ impl Consumer for Recorder {
 pub(crate) struct Tally {
     exchanges: Mutex<Vec<Exchange>>,
     connections: Mutex<Vec<(Transport, ConnectionEvent)>>,
+    certificates: Mutex<Vec<Certificates>>,
 }
 
 impl Tally {
@@ -145,6 +150,11 @@ impl Tally {
         self.exchanges().iter().filter_map(cause).collect()
     }
 
+    /// What became of changed certificates.
+    pub(crate) fn certificates(&self) -> Vec<Certificates> {
+        self.certificates.lock().expect("a lock").clone()
+    }
+
     pub(crate) fn events(&self, event: ConnectionEvent) -> usize {
         let events = self.connections.lock().expect("a lock");
         events.iter().filter(|(_, known)| *known == event).count()
@@ -159,6 +169,10 @@ impl Meter for Tally {
     fn connection(&self, transport: Transport, event: ConnectionEvent) {
         let mut events = self.connections.lock().expect("a lock");
         events.push((transport, event));
+    }
+
+    fn certificates(&self, _: Transport, event: Certificates) {
+        self.certificates.lock().expect("a lock").push(event);
     }
 }
 

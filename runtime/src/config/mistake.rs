@@ -78,3 +78,16 @@ impl fmt::Display for Mistakes {
         Ok(())
     }
 }
+
+/// The start of a value, fit for a one-line message.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .take(60)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().nth(60).is_some() {
+        line.push_str("...");
+    }
+    line
+}

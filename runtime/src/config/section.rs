@@ -4,7 +4,7 @@ use super::{
     Key,
     document::{Mapping, Node, Value, join},
     environment::Environment,
-    mistake::{Mistake, Place, Position},
+    mistake::{Mistake, Place, Position, one_line},
     nearest::nearest,
     scalar::Scalar,
 };
@@ -132,12 +132,35 @@ impl<'a> Section<'a> {
         self.one(key, path)
     }
 
+    /// Whether the file has this section.
+    pub fn is_given(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// Report `key` if it is given, as one that there is no more; `message` says what to do.
+    pub fn gone(&mut self, key: &'static str, message: &str) {
+        let path = join(&self.path, key);
+        if let Given::File(node) = self.given(key, &path) {
+            // Known, so that it is not called unknown as well.
+            self.reader.remember(&path, None, false);
+            self.reader
+                .mistake(Place::At(node.at), path, message.to_owned());
+        }
+    }
+
     /// The values listed under `key`; none if it is not given.
     pub fn list<T: Scalar>(&mut self, key: &'static str) -> Vec<T> {
+        self.list_or(key, Vec::new())
+    }
+
+    /// The values listed under `key`, or `default` if it is not given.
+    pub fn list_or<T: Scalar>(&mut self, key: &'static str, default: Vec<T>) -> Vec<T> {
         let path = join(&self.path, key);
-        self.reader.remember(&path, Some("[]".to_owned()), false);
+        let shown: Vec<String> = default.iter().map(Scalar::show).collect();
+        let shown = format!("[{}]", shown.join(", "));
+        self.reader.remember(&path, Some(shown), false);
         match self.given(key, &path) {
-            Given::Nowhere => Vec::new(),
+            Given::Nowhere => default,
             Given::Variable(name, text) => text
                 .split(',')
                 .map(str::trim)
@@ -148,7 +171,7 @@ impl<'a> Section<'a> {
                 })
                 .collect(),
             Given::File(node) => match &node.value {
-                Value::Nothing => Vec::new(),
+                Value::Nothing => default,
                 Value::List(items) => items
                     .iter()
                     .enumerate()
@@ -364,17 +387,4 @@ impl Reader {
             message,
         });
     }
-}
-
-/// The start of a value, fit for a one-line message.
-fn one_line(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .take(60)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().nth(60).is_some() {
-        line.push_str("...");
-    }
-    line
 }

@@ -8,6 +8,8 @@ use weir_gateway::{
 };
 use weir_runtime::{config::Document, stop::Deadline};
 
+use super::eventually;
+
 /// A running exporter and its counters.
 pub(crate) struct Running {
     pub(crate) exporter: Exporter,
@@ -73,12 +75,13 @@ impl Running {
         .map(|name| self.metric(name, &[]))
     }
 
-    /// Offered is sent, dropped and queued together, in items and in bytes.
-    pub(crate) fn assert_balanced(&self) {
+    /// Offered is sent, dropped and queued together, in items and in bytes; once what is being
+    /// counted at this moment has been.
+    pub(crate) async fn assert_balanced(&self) {
         for unit in ["items", "bytes"] {
             let of = |what: &str| self.metric(&format!("{unit}_{what}"), &[]);
-            let accounted = of("sent_total") + of("dropped_total") + of("queued");
-            assert_eq!(of("offered_total"), accounted, "{unit}");
+            let accounted = || of("sent_total") + of("dropped_total") + of("queued");
+            eventually!(of("offered_total") == accounted());
         }
     }
 }

@@ -66,7 +66,14 @@ impl Metrics {
                 Some((name, rest)) => (name, parse_labels(rest)),
                 None => (series, Labels::new()),
             };
-            assert!(metrics.types.contains_key(name), "no type before {line}");
+            let of_histogram = ["_bucket", "_sum", "_count"].iter().any(|part| {
+                let family = name.strip_suffix(part);
+                family.is_some_and(|f| metrics.types.get(f).is_some_and(|t| t == "histogram"))
+            });
+            assert!(
+                of_histogram || metrics.types.contains_key(name),
+                "no type before {line}"
+            );
             assert!(
                 seen.insert((name.to_owned(), labels.clone())),
                 "series twice: {line}"

@@ -8,15 +8,27 @@ use std::{
 };
 
 use opentelemetry_proto::tonic::{
-    collector::metrics::v1::{
-        ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-        metrics_service_server::{MetricsService, MetricsServiceServer},
+    collector::{
+        logs::v1::{
+            ExportLogsServiceRequest, ExportLogsServiceResponse,
+            logs_service_server::{LogsService, LogsServiceServer},
+        },
+        metrics::v1::{
+            ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     common::v1::{KeyValue, any_value},
+    logs::v1::{LogRecord, ResourceLogs},
     metrics::v1::{
         AggregationTemporality, NumberDataPoint, ResourceMetrics, metric::Data,
         number_data_point::Value,
     },
+    trace::v1::{ResourceSpans, Span},
 };
 use tokio::{
     net::TcpListener,
@@ -39,6 +51,8 @@ pub(crate) struct Sink {
 #[derive(Default)]
 struct State {
     received: Mutex<Vec<ResourceMetrics>>,
+    logs: Mutex<Vec<ResourceLogs>>,
+    spans: Mutex<Vec<ResourceSpans>>,
     answers: Mutex<VecDeque<Answer>>,
 }
 
@@ -75,6 +89,8 @@ impl Sink {
             .expect("a runtime");
         let state = Arc::new(State::default());
         let service = MetricsServiceServer::new(Service(Arc::clone(&state)));
+        let logs = LogsServiceServer::new(Service(Arc::clone(&state)));
+        let traces = TraceServiceServer::new(Service(Arc::clone(&state)));
         let listening = runtime.spawn(async move {
             let listener = TcpListener::bind(address).await.expect("a free port");
             let address = listener.local_addr().expect("a bound socket");
@@ -82,6 +98,8 @@ impl Sink {
             tokio::spawn(
                 Server::builder()
                     .add_service(service)
+                    .add_service(logs)
+                    .add_service(traces)
                     .serve_with_incoming(incoming),
             );
             address
@@ -102,6 +120,35 @@ impl Sink {
     pub(crate) fn data_points(&self) -> Vec<DataPoint> {
         let received = self.state.received.lock().expect("a lock");
         received.iter().flat_map(data_points).collect()
+    }
+
+    /// Every log record received, and its resource.
+    pub(crate) fn logs(&self) -> Vec<(BTreeMap<String, String>, LogRecord)> {
+        let received = self.state.logs.lock().expect("a lock").clone();
+        let all = received.into_iter().flat_map(|group| {
+            let resource = text(&group.resource.expect("a resource").attributes);
+            let records = group.scope_logs.into_iter().flat_map(|s| s.log_records);
+            records.map(move |record| (resource.clone(), record))
+        });
+        all.collect()
+    }
+
+    /// Every span received, and its resource.
+    pub(crate) fn spans(&self) -> Vec<(BTreeMap<String, String>, Span)> {
+        let received = self.state.spans.lock().expect("a lock").clone();
+        let all = received.into_iter().flat_map(|group| {
+            let resource = text(&group.resource.expect("a resource").attributes);
+            let spans = group.scope_spans.into_iter().flat_map(|s| s.spans);
+            spans.map(move |span| (resource.clone(), span))
+        });
+        all.collect()
+    }
+
+    /// The schema of every resource of metrics.
+    pub(crate) fn schemas(&self) -> Vec<String> {
+        let received = self.state.received.lock().expect("a lock");
+        let schema = |group: &ResourceMetrics| group.schema_url.clone();
+        received.iter().map(schema).collect()
     }
 
     /// The sum of `metric` over the data points that have these attributes.
@@ -156,6 +203,30 @@ impl MetricsService for Service {
     }
 }
 
+#[tonic::async_trait]
+impl LogsService for Service {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let mut received = self.0.logs.lock().expect("a lock");
+        received.extend(request.into_inner().resource_logs);
+        Ok(Response::new(ExportLogsServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Service {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let mut received = self.0.spans.lock().expect("a lock");
+        received.extend(request.into_inner().resource_spans);
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
 fn data_points(resource: &ResourceMetrics) -> Vec<DataPoint> {
     let resource_attributes = resource.resource.as_ref().map(|r| text(&r.attributes));
     let metrics = resource.scope_metrics.iter().flat_map(|scope| {
@@ -167,8 +238,10 @@ fn data_points(resource: &ResourceMetrics) -> Vec<DataPoint> {
             let (points, delta): (&[NumberDataPoint], bool) = match &metric.data {
                 Some(Data::Sum(sum)) => {
                     assert!(sum.is_monotonic);
-                    assert_eq!(sum.aggregation_temporality(), AggregationTemporality::Delta);
-                    (&sum.data_points, true)
+                    let temporality = sum.aggregation_temporality();
+                    assert_ne!(temporality, AggregationTemporality::Unspecified);
+                    let delta = temporality == AggregationTemporality::Delta;
+                    (&sum.data_points, delta)
                 }
                 Some(Data::Gauge(gauge)) => (&gauge.data_points, false),
                 other => panic!("unexpected data {other:?}"),
@@ -193,7 +266,8 @@ fn data_points(resource: &ResourceMetrics) -> Vec<DataPoint> {
         .collect()
 }
 
-fn text(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+/// Attributes as text; what is not text says what it is.
+pub(crate) fn text(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     let value = |attribute: &KeyValue| match attribute
         .value
         .as_ref()
@@ -201,10 +275,13 @@ fn text(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     {
         Some(any_value::Value::StringValue(value)) => value.clone(),
         Some(any_value::Value::IntValue(value)) => format!("int {value}"),
+        Some(any_value::Value::DoubleValue(value)) => format!("double {value}"),
         other => panic!("unexpected value {other:?}"),
     };
-    attributes
+    let all: BTreeMap<String, String> = attributes
         .iter()
         .map(|attribute| (attribute.key.clone(), value(attribute)))
-        .collect()
+        .collect();
+    assert_eq!(all.len(), attributes.len(), "an attribute twice");
+    all
 }

@@ -56,3 +56,45 @@ fn the_reference_shows_the_keys_of_a_named_section_once() {
     assert_eq!(keys[0].path, "exporters.<name>.queue.size");
     assert_eq!(keys[0].default.as_deref(), Some("1B"));
 }
+
+#[test]
+fn a_list_has_a_default_until_it_is_given_even_as_an_empty_one() {
+    let read = |text: &str, env: &[(&str, &str)]| {
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Document::parse("weir.yaml", text, "WEIR_TEST", env)
+            .and_then(|file| file.read(signals))
+            .expect("a good file")
+    };
+    assert_eq!(read("", &[]), (false, vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(read("part: {of: []}", &[]), (true, vec![]));
+    assert_eq!(read("part: {of: [c]}", &[]), (true, vec!["c".to_owned()]));
+    let env = [("WEIR_TEST_PART_OF", "d, e")];
+    assert_eq!(
+        read("part:", &env),
+        (true, vec!["d".to_owned(), "e".to_owned()])
+    );
+    let keys = Document::keys(signals);
+    assert_eq!(keys[0].default.as_deref(), Some("[a, b]"));
+}
+
+fn signals(root: &mut Section<'_>) -> (bool, Vec<String>) {
+    let mut part = root.section("part");
+    let default = vec!["a".to_owned(), "b".to_owned()];
+    (part.is_given(), part.list_or("of", default))
+}
+
+#[test]
+fn a_key_that_is_gone_is_refused_once_and_says_where_to_go() {
+    let read = |text: &str| {
+        let document = Document::parse("weir.yaml", text, "WEIR_TEST", [])?;
+        document.read(|root| root.gone("old", "is now `new`"))
+    };
+    read("").expect("nothing wrong");
+    let error = read("old: {a: 1, b: 2}").expect_err("gone").to_string();
+    assert!(
+        error.contains("weir.yaml:1:6: old: is now `new`"),
+        "{error}"
+    );
+    assert!(!error.contains("unknown"), "{error}");
+    assert_eq!(Document::keys(|root| root.gone("old", "")), []);
+}
