@@ -3,6 +3,7 @@
 mod btf;
 pub mod config;
 pub mod host;
+pub mod namespaces;
 pub mod netflow;
 pub mod privilege;
 mod process;
