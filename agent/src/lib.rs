@@ -5,6 +5,8 @@ pub mod config;
 pub mod host;
 pub mod namespaces;
 pub mod netflow;
+pub mod netlink;
+pub mod open_sockets;
 pub mod privilege;
 mod process;
 pub mod status;

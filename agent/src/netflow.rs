@@ -7,6 +7,7 @@ mod connections;
 pub mod kernel;
 mod pass;
 mod rows;
+pub mod sock_diag;
 mod syscall;
 
 use std::{
