@@ -30,10 +30,12 @@ pub(super) struct Seen {
     pub(super) half_closed: bool,
 }
 
-/// What a socket left behind.
+/// What the kernel has at a socket's addresses when the socket is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeftBehind {
     Nothing,
+    /// Nothing of the connection, but somebody listens at its local port.
+    Listener,
     FinWait2,
     TimeWait,
 }
@@ -57,13 +59,13 @@ pub(super) fn was_established(info: &TcpInfo) -> bool {
 }
 
 /// Which end opened the connection, and whether our FIN was sent.
-fn opened(socket: &InetSocket, seen: Seen, listening: bool) -> (u8, bool) {
+fn opened(socket: &InetSocket, seen: Seen, listening: bool, left: LeftBehind) -> (u8, bool) {
     let control = socket.control_sent();
     let direction = match (seen.direction, control) {
         (direction::UNKNOWN, 2..) => direction::CONNECT,
         (direction::UNKNOWN, ..=0) => direction::ACCEPT,
-        // A SYN or a FIN.
-        (direction::UNKNOWN, _) if listening => direction::ACCEPT,
+        // Either a SYN or a FIN; a FIN that was acknowledged leaves a TIME_WAIT if it was the first.
+        (direction::UNKNOWN, _) if listening || left != LeftBehind::Nothing => direction::ACCEPT,
         (known, _) => known,
     };
     let syn = i64::from(direction == direction::CONNECT);
@@ -78,13 +80,16 @@ fn opened(socket: &InetSocket, seen: Seen, listening: bool) -> (u8, bool) {
 
 /// Whether [`ending`] needs to know what the socket left behind.
 pub(super) fn needs_look(socket: &InetSocket, seen: Seen, listening: bool) -> bool {
-    let (_, fin_sent) = opened(socket, seen, listening);
+    if seen.direction == direction::UNKNOWN && socket.control_sent() == 1 && !listening {
+        return true;
+    }
+    let (_, fin_sent) = opened(socket, seen, listening, LeftBehind::Nothing);
     fin_sent && socket.send_queue == 0 && socket.receive_queue == 0 && !seen.fin
 }
 
 /// How an established connection ended. `listening` says whether somebody listened at the local port.
 pub(super) fn ending(socket: &InetSocket, seen: Seen, listening: bool, left: LeftBehind) -> Ending {
-    let (direction, fin_sent) = opened(socket, seen, listening);
+    let (direction, fin_sent) = opened(socket, seen, listening, left);
     let orderly = fin_sent && socket.send_queue == 0;
     if !orderly {
         let info = socket.info.unwrap_or_default();
@@ -100,7 +105,8 @@ pub(super) fn ending(socket: &InetSocket, seen: Seen, listening: bool, left: Lef
             fin: seen.fin,
         };
     }
-    let second = left == LeftBehind::Nothing && !seen.half_closed;
+    let gone = matches!(left, LeftBehind::Nothing | LeftBehind::Listener);
+    let second = gone && !seen.half_closed;
     Ending {
         direction,
         state: if second {
@@ -112,7 +118,7 @@ pub(super) fn ending(socket: &InetSocket, seen: Seen, listening: bool, left: Lef
         fin: seen.fin
             || socket.receive_queue > 0
             || match left {
-                LeftBehind::Nothing => true,
+                LeftBehind::Nothing | LeftBehind::Listener => true,
                 LeftBehind::FinWait2 => false,
                 LeftBehind::TimeWait => seen.half_closed,
             },

@@ -28,13 +28,13 @@ pub(super) fn look_behind(
         .questions
         .ask(tcp_sockets(&[]), &bodies, buffer, |index, answer| {
             let found = answer.and_then(|message| InetSocket::parse(message.body));
-            if let (Some(left), Some(found)) = (left.get_mut(index), found)
-                && found.is_time_wait()
-            {
-                *left = if u32::from(found.state) == state::FIN_WAIT2 {
-                    LeftBehind::FinWait2
-                } else {
-                    LeftBehind::TimeWait
+            if let (Some(left), Some(found)) = (left.get_mut(index), found) {
+                *left = match u32::from(found.state) {
+                    state::LISTEN => LeftBehind::Listener,
+                    state::FIN_WAIT2 if found.is_time_wait() => LeftBehind::FinWait2,
+                    _ if found.is_time_wait() => LeftBehind::TimeWait,
+                    // Another connection between the same ports, already.
+                    _ => LeftBehind::Nothing,
                 };
             }
         })

@@ -105,3 +105,23 @@ fn a_connect_that_nobody_answered_was_never_established() {
         ..TcpInfo::default()
     }));
 }
+
+#[test]
+fn a_server_whose_listener_no_pass_has_seen_is_told_from_a_client_by_asking() {
+    let server = socket(1, 0, 0, 0);
+    assert!(needs_look(&server, Seen::default(), false));
+    for (left, fin) in [
+        (LeftBehind::Listener, true),
+        (LeftBehind::FinWait2, false),
+        (LeftBehind::TimeWait, false),
+    ] {
+        let end = ending(&server, Seen::default(), false, left);
+        assert_eq!((end.direction, end.fin), (ACCEPT, fin), "{left:?}");
+    }
+    // Nobody listens: a client that was reset.
+    let end = ending(&server, Seen::default(), false, LeftBehind::Nothing);
+    assert_eq!(
+        (end.direction, end.state),
+        (direction::UNKNOWN, state::ESTABLISHED)
+    );
+}
