@@ -5,6 +5,7 @@
 
 mod connections;
 pub mod kernel;
+pub mod nat;
 mod pass;
 mod rows;
 pub mod sock_diag;

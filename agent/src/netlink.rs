@@ -5,6 +5,7 @@
 
 mod drops;
 mod error;
+mod events;
 pub(crate) mod message;
 
 use std::{
@@ -26,8 +27,8 @@ use rustix::{
     },
 };
 
-pub(crate) use self::drops::drops;
 pub use self::error::NetlinkError;
+pub(crate) use self::events::{Events, Ready, count_losses};
 use self::message::{DONE, DUMP, DUMP_INTERRUPTED, ERROR, Message, messages};
 
 /// The kernel makes datagrams of at most 32 KiB when it is read with a buffer at least that large.

@@ -44,7 +44,7 @@ pub use self::{
 };
 use crate::{
     namespaces::Namespaces,
-    netlink::{self, Drained, MOST_REQUESTS, NetlinkError, Request},
+    netlink::{self, MOST_REQUESTS, NetlinkError, Request},
 };
 
 /// `IPPROTO_TCP`.
@@ -239,7 +239,7 @@ impl SockDiag {
         batch.clear();
         batch.shrink_to(4 * MOST_REQUESTS);
         self.batch = batch;
-        drained.map(|_: Drained| ())
+        drained
     }
 
     /// Connections that are remembered.
@@ -258,6 +258,12 @@ impl SockDiag {
     #[must_use]
     pub fn namespaces(&self) -> usize {
         self.places.len()
+    }
+
+    /// Ends of one namespace that the kernel had no room to report.
+    #[must_use]
+    pub fn events_lost_in(&self, netns: u32) -> u64 {
+        self.places.lost_in(netns)
     }
 
     /// What was lost.
