@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a poisoned lock fails the story")]
 
 mod namespaces;
+mod nat;
 mod sock_diag;
 mod udp;
 
