@@ -5,8 +5,10 @@
 
 mod connections;
 pub mod kernel;
+pub mod nat;
 mod pass;
 mod rows;
+pub mod sock_diag;
 mod syscall;
 mod udp;
 

@@ -1,15 +1,13 @@
 //! Reading a pass of an iterator program: records, one after the other, like a file.
 
 use std::{
-    collections::HashSet,
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _},
-    os::{fd::OwnedFd, unix::fs::MetadataExt as _},
-    path::{Path, PathBuf},
+    os::fd::OwnedFd,
 };
 
 use super::syscall::{FromKernel, open_iterator};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use crate::namespaces::Namespaces;
 
 /// The kernel fills at most this much with one read.
 const BUFFER: usize = 256 * 1024;
@@ -48,7 +46,10 @@ impl Pass {
     }
 
     /// Calls `each` with every record of a new pass; `T` is what its program writes.
-    pub(super) fn run<T: FromKernel>(&mut self, mut each: impl FnMut(T)) -> Result<(), PassError> {
+    pub(super) fn run<T: FromKernel>(
+        &mut self,
+        mut each: impl FnMut(T) + Send,
+    ) -> Result<(), PassError> {
         self.buffer.resize(BUFFER, 0);
         let done = if self.every_namespace {
             self.run_in_namespaces(&mut each)
@@ -62,58 +63,15 @@ impl Pass {
         })
     }
 
-    fn run_in_namespaces<T: FromKernel>(&mut self, each: &mut impl FnMut(T)) -> io::Result<()> {
-        let home = File::open("/proc/thread-self/ns/net")?;
-        let mut result = Ok(());
-        for path in network_namespaces()? {
-            // A namespace may be gone by now, and its connections with it.
-            let Ok(namespace) = File::open(path) else {
-                continue;
-            };
-            enter(&namespace)?;
-            let one = open_iterator(&self.link)
-                .and_then(|file| read_records(file, &mut self.buffer, each));
-            enter(&home)?;
-            result = result.and(one);
-        }
-        result
+    fn run_in_namespaces<T: FromKernel>(&mut self, each: &mut (impl FnMut(T) + Send)) -> io::Result<()> {
+        let namespaces = Namespaces::find().map_err(io::Error::other)?;
+        let (link, buffer) = (&self.link, &mut self.buffer);
+        let passes = namespaces
+            .each(|_| open_iterator(link).and_then(|file| read_records(file, buffer, each)));
+        passes
+            .into_iter()
+            .try_for_each(|(_, entered)| entered.map_err(io::Error::other)?)
     }
-}
-
-fn enter(namespace: &File) -> io::Result<()> {
-    use std::os::fd::AsFd as _;
-    Ok(move_into_link_name_space(
-        namespace.as_fd(),
-        Some(LinkNameSpaceType::Network),
-    )?)
-}
-
-/// One path for each network namespace that a process is in or that `ip netns` has named.
-fn network_namespaces() -> io::Result<Vec<PathBuf>> {
-    let processes = fs::read_dir("/proc")?
-        .flatten()
-        .filter(|entry| {
-            entry
-                .file_name()
-                .as_encoded_bytes()
-                .iter()
-                .all(u8::is_ascii_digit)
-        })
-        .map(|entry| entry.path().join("ns/net"));
-    let named = fs::read_dir("/run/netns")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let mut seen = HashSet::new();
-    Ok(processes
-        .chain(named)
-        .filter(|path| inode(path).is_some_and(|inode| seen.insert(inode)))
-        .collect())
-}
-
-fn inode(path: &Path) -> Option<u64> {
-    fs::metadata(path).ok().map(|data| data.ino())
 }
 
 /// The kernel returns whole records unless the buffer is smaller than one.

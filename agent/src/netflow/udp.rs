@@ -112,7 +112,7 @@ impl UdpFlows {
     /// Calls `each` with what the flows in their sockets did since the last pass.
     pub(super) fn held(
         &mut self,
-        mut each: impl FnMut(&UdpKey, &UdpFlow, Datagrams),
+        mut each: impl FnMut(&UdpKey, &UdpFlow, Datagrams) + Send,
     ) -> Result<(), UdpError> {
         let Some(live) = &mut self.live else {
             return Ok(());
