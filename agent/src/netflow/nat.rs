@@ -48,8 +48,8 @@ const GROUPS: u32 = 0b101;
 /// How old the table may be where not every end has an event.
 const DUMP_EVERY: Duration = Duration::from_secs(60);
 
-/// Where nothing is known to translate, the tracked connections are looked through for a translated one only
-/// every so many calls of [`Translations::follow`].
+/// How many calls of [`Translations::follow`] there are between two looks at what costs more than it is likely to show:
+/// the rules of a namespace that tracks no connection, and the connections of one that has no rule.
 const SEARCH_EVERY: u32 = 6;
 
 /// How much is kept.
@@ -288,8 +288,11 @@ fn open_if_translating(
     let Ok(tracked) = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count") else {
         return Ok(None);
     };
-    let mut questions = Socket::open(Family::Netfilter)?;
     let tracks = tracked.trim() != "0";
+    if !tracks && !search {
+        return Ok(None);
+    }
+    let mut questions = Socket::open(Family::Netfilter)?;
     let translates = iptables_translate()
         || nftables_translate(buffer)
         || search && tracks && some_connection_is_translated(&mut questions, buffer)?;

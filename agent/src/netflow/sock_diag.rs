@@ -16,8 +16,8 @@
 //! a connection of a namespace that came and went between two calls of [`SockDiag::follow`]; the last moments
 //! of a namespace, and what the kernel had no room to report. The last four are counted in [`Tally`] where the kernel says so.
 //!
-//! Costs 1 µs for each live socket and pass, one netlink message for each socket that is closed anywhere, and two
-//! descriptors for each namespace.
+//! Costs about 1 µs for each live socket and pass, 0.3 ms for each namespace that has TCP sockets, one netlink message for
+//! each socket that is closed anywhere, and four descriptors for each namespace.
 
 mod ending;
 mod known;
@@ -296,6 +296,9 @@ fn walk(
     mut each: impl FnMut(&InetSocket),
 ) -> Result<(), NetlinkError> {
     for family in FAMILIES {
+        if !place.has_sockets(family) {
+            continue;
+        }
         let body = request_all(family, TCP, STATES);
         // An interrupted walk gives a socket twice at worst, which the table notices, or not at all, which the next
         // one makes up for.

@@ -60,7 +60,7 @@ impl Routed {
                  ip -n {end} route add default via 10.{network}.0.1; ip -n {end} route add default via fd{network}::1"
             ))?;
         }
-        router.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")?;
+        router.sh("cd /proc/sys/net; echo 1 >ipv4/ip_forward; echo 1 >ipv6/conf/all/forwarding")?;
         // The service addresses are routed to the router, not looked for on the wire.
         client.sh(
             "ip route add 10.98.0.100/31 via 10.98.0.1; ip -6 route add fd98::100/128 via fd98::1",
@@ -220,7 +220,9 @@ fn connections_older_than_the_agent_and_rules_that_come_later_are_taken_up() -> 
 fn a_translation_is_forgotten_when_the_kernel_forgets_the_connection() -> anyhow::Result<()> {
     let routed = Routed::new()?;
     routed.translate()?;
-    routed.router.sh("sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_close=1 net.netfilter.nf_conntrack_tcp_timeout_time_wait=1")?;
+    routed.router.sh(
+        "cd /proc/sys/net/netfilter; echo 1 >nf_conntrack_tcp_timeout_close; echo 1 >nf_conntrack_tcp_timeout_time_wait",
+    )?;
     let mut namespaces = Namespaces::find()?;
     let mut translations = Translations::open(&namespaces, SETTINGS)?;
     let listener = routed.listen("10.97.0.2:8080")?;

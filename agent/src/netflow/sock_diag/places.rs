@@ -1,8 +1,12 @@
 //! The sockets to the kernel: one for questions and one for destroy messages in each network namespace.
 
 use std::{
+    fs::File,
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::FileExt as _,
+    },
 };
 
 use hashbrown::{HashMap, HashSet};
@@ -21,6 +25,8 @@ const GROUPS: u32 = 0b101;
 pub(super) struct Place {
     pub(super) questions: Socket,
     events: Events,
+    /// `/proc/net/sockstat` and `sockstat6` of the namespace.
+    counts: [Option<File>; 2],
     /// Messages were lost since the last pass.
     gap: bool,
     /// The last pass was whole.
@@ -35,10 +41,31 @@ impl Place {
         Ok(Self {
             questions: Socket::open(Family::SockDiag)?,
             events: Events::subscribe(Family::SockDiag, GROUPS, events, &[])?,
+            // An open file stays bound to the namespace that it was opened in.
+            counts: ["sockstat", "sockstat6"]
+                .map(|name| File::open(format!("/proc/thread-self/net/{name}")).ok()),
             gap: false,
             walked: true,
             leaving: false,
         })
+    }
+
+    /// Whether the namespace has TCP sockets, of IPv4 or of IPv6.
+    ///
+    /// A dump walks the hash table of the whole machine, whatever few sockets the namespace has: 0.15 ms against the 5 µs
+    /// that it takes to ask for their number. If that cannot be had, there are some.
+    pub(super) fn has_sockets(&self, family: u8) -> bool {
+        let [v4, v6] = &self.counts;
+        let file = if i32::from(family) == libc::AF_INET6 {
+            v6
+        } else {
+            v4
+        };
+        let mut text = [0; 512];
+        let Some(Ok(length)) = file.as_ref().map(|file| file.read_at(&mut text, 0)) else {
+            return true;
+        };
+        tcp_in_use(text.get(..length).unwrap_or_default()) != Some(0)
     }
 
     /// Calls `each` with every TCP socket whose end was reported.
@@ -58,6 +85,16 @@ impl Place {
         self.gap |= !whole;
         Ok(())
     }
+}
+
+/// The number in a line like `TCP: inuse 27 orphan 1 …` or `TCP6: inuse 3`.
+fn tcp_in_use(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let line = text.lines().find_map(|line| {
+        line.strip_prefix("TCP: inuse ")
+            .or_else(|| line.strip_prefix("TCP6: inuse "))
+    })?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Every namespace that is observed.
@@ -193,5 +230,21 @@ impl Places {
 
     pub(super) fn len(&self) -> usize {
         self.places.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_sockets_is_read_from_both_files() {
+        let v4 =
+            b"sockets: used 290\nTCP: inuse 27 orphan 1 tw 5 alloc 99 mem 3\nUDP: inuse 2 mem 1\n";
+        assert_eq!(tcp_in_use(v4), Some(27));
+        assert_eq!(tcp_in_use(b"TCP6: inuse 3\nUDP6: inuse 1\n"), Some(3));
+        for text in [&b""[..], b"TCP: inuse", b"TCP: inuse x", b"\xff"] {
+            assert_eq!(tcp_in_use(text), None);
+        }
     }
 }
