@@ -42,8 +42,19 @@ pub struct Netflow {
     pub map_sockets: u32,
     /// UDP.
     pub udp: Udp,
+    /// Translated addresses.
+    pub nat: Nat,
     /// Size of the kernel's ring buffer; a power of two.
     pub ring: ByteSize,
+}
+
+/// Settings of the netflow collector for translated addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Nat {
+    /// Whether the kernel's connection tracking is followed.
+    pub enabled: bool,
+    /// Translated ends of connections that are remembered.
+    pub max_entries: usize,
 }
 
 /// Settings of the netflow collector for UDP.
@@ -71,6 +82,8 @@ pub enum Hook {
     BtfTracepoint,
     /// A raw tracepoint: checked reads, facts kept in a map.
     RawTracepoint,
+    /// No eBPF at all: sock_diag dumps and messages.
+    SockDiag,
 }
 
 impl Hook {
@@ -81,13 +94,15 @@ impl Hook {
             Self::Auto => "auto",
             Self::BtfTracepoint => "btf_tracepoint",
             Self::RawTracepoint => "raw_tracepoint",
+            Self::SockDiag => "sock_diag",
         }
     }
 
-    /// What to try, in order.
+    /// What of eBPF to try, in order.
     #[must_use]
     pub const fn ways(self) -> &'static [Self] {
         match self {
+            Self::SockDiag => &[],
             Self::Auto => &[Self::BtfTracepoint, Self::RawTracepoint],
             Self::BtfTracepoint => &[Self::BtfTracepoint],
             Self::RawTracepoint => &[Self::RawTracepoint],
@@ -96,11 +111,16 @@ impl Hook {
 }
 
 impl Scalar for Hook {
-    const WHAT: &'static str = "auto, btf_tracepoint or raw_tracepoint";
+    const WHAT: &'static str = "auto, btf_tracepoint, raw_tracepoint or sock_diag";
 
     fn parse(text: &str) -> Result<Self, String> {
-        [Self::Auto, Self::BtfTracepoint, Self::RawTracepoint]
-            .into_iter()
+        let all = [
+            Self::Auto,
+            Self::BtfTracepoint,
+            Self::RawTracepoint,
+            Self::SockDiag,
+        ];
+        all.into_iter()
             .find(|hook| hook.name() == text)
             .ok_or_else(|| format!("`{text}` is none of them"))
     }
@@ -211,6 +231,7 @@ impl Netflow {
             max_connections: section.or("max_connections", 262_144),
             map_sockets: section.or("map_sockets", 65_536),
             udp: Udp::read(&mut section.section("udp")),
+            nat: Nat::read(&mut section.section("nat")),
             ring: section.or("ring", ByteSize(4 << 20)),
         };
         if !(Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&netflow.period) {
@@ -224,6 +245,15 @@ impl Netflow {
             section.mistake("map_sockets", "must be at least 1");
         }
         netflow
+    }
+}
+
+impl Nat {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            enabled: section.or("enabled", true),
+            max_entries: section.or("max_entries", 65_536),
+        }
     }
 }
 

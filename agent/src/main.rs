@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Document::load(&arguments.config, ENV_PREFIX)?.read(Config::read)?;
-    privilege::check()?;
+    privilege::check(config.netflow.hook)?;
 
     let collector =
         Collector::attach(&config.netflow).context("the netflow collector cannot run")?;
@@ -61,7 +61,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     tracing::info!(
         host = identity.host,
         adopted = collector.adopted(),
-        "netflow watches TCP and UDP"
+        "netflow watches"
     );
     let hooks = hooks.into_iter().map(|chosen| Hook {
         event: chosen.event.to_owned(),

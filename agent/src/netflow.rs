@@ -9,12 +9,12 @@ pub mod nat;
 mod pass;
 mod rows;
 pub mod sock_diag;
+mod source;
 mod syscall;
 mod udp;
 
 use std::{
     fs, io,
-    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,21 +24,20 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use weir_ebpf_common::{
-    loss,
-    netflow::{TcpRecord, udp::UdpRecord},
-};
 use weir_proto::flow::v1::Counter;
 
 use self::{
     connections::Connections,
-    kernel::{Chosen, KernelError, Programs},
+    kernel::{Chosen, KernelError},
+    nat::Translations,
     rows::Period,
-    syscall::{FromKernel as _, release_freed_memory},
-    udp::UdpFlows,
+    source::{Ebpf, Source, WithoutEbpf},
+    syscall::release_freed_memory,
 };
 use crate::{
-    config::Netflow,
+    config::{Hook, Netflow},
+    namespaces::{ListError, Namespaces},
+    netlink::NetlinkError,
     status::{Status, counter},
     uplink::Queue,
 };
@@ -53,16 +52,39 @@ const BATCH_ROWS: usize = 1000;
 /// Between two looks at this the ring, and at its end the live connections, add what they can hold.
 const MOST_ROWS: usize = 50_000;
 
+/// Room in the kernel for events of connection tracking in each namespace: 800 of them.
+const NAT_EVENTS: usize = 1 << 20;
+
+/// Why the collector cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Programs cannot be attached.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// Programs cannot be attached, and sock_diag does not help.
+    #[error("{kernel}; without eBPF: {}", crate::error_chain(source))]
+    Nothing {
+        /// Why not with eBPF.
+        kernel: KernelError,
+        /// Why not without.
+        source: NetlinkError,
+    },
+    /// Sock_diag was asked for and does not work.
+    #[error("TCP cannot be observed without eBPF")]
+    SockDiag(#[source] NetlinkError),
+    /// The network namespaces of this node cannot be found.
+    #[error("cannot find the network namespaces of this node")]
+    Namespaces(#[from] ListError),
+}
+
 /// The collector, watching but not yet reporting.
 pub struct Collector {
-    programs: Programs,
+    source: Source,
     connections: Connections,
-    udp: Option<UdpFlows>,
-    most_udp_flows: u64,
+    namespaces: Option<Namespaces>,
+    hooks: Vec<Chosen>,
     period: Duration,
-    read: u64,
     rows: u64,
-    failed_passes: u64,
 }
 
 /// The collector's thread.
@@ -84,32 +106,34 @@ impl Collector {
     ///
     /// # Errors
     /// If no way to observe TCP works on this kernel.
-    pub fn attach(config: &Netflow) -> Result<Self, KernelError> {
-        let mut programs = Programs::attach(config)?;
-        let udp = programs.udp.take().map(UdpFlows::new);
-        let mut collector = Self {
-            programs,
-            connections: Connections::new(
-                config.max_connections,
-                first_ephemeral_port(),
-                config.per_connection,
-            ),
-            udp,
-            most_udp_flows: u64::from(config.udp.max_flows),
-            period: config.period,
-            read: 0,
-            rows: 0,
-            failed_passes: 0,
-        };
-        collector.find_owners();
+    pub fn attach(config: &Netflow) -> Result<Self, StartError> {
+        let namespaces = Namespaces::find()?;
+        let mut source = open_source(config, &namespaces)?;
+        let mut hooks = source.hooks().to_vec();
+        let translations = open_translations(config, &namespaces, &mut hooks);
+        let followed = translations.is_some() || source.follows_namespaces();
+        let mut connections = Connections::new(
+            config.max_connections,
+            first_ephemeral_port(),
+            config.per_connection,
+        );
+        connections.translations = translations;
+        source.adopt(&mut connections);
         release_freed_memory();
-        Ok(collector)
+        Ok(Self {
+            source,
+            connections,
+            namespaces: followed.then_some(namespaces),
+            hooks,
+            period: config.period,
+            rows: 0,
+        })
     }
 
     /// How each event is observed; TCP state changes first.
     #[must_use]
     pub fn hooks(&self) -> &[Chosen] {
-        &self.programs.hooks
+        &self.hooks
     }
 
     /// Connections older than the agent that were adopted.
@@ -140,112 +164,23 @@ impl Collector {
                 continue;
             }
             self.wait(left.min(LOOK_EVERY));
-            self.drain();
-            if self.udp_table_fills() {
-                self.look_at_udp_table();
-            }
+            self.connections.follow_translations();
+            self.source.drain(&mut self.connections);
         }
         // What happened since the last period is not lost by stopping.
         self.report(outputs, began);
     }
 
     fn wait(&self, most: Duration) {
-        let mut ring = [PollFd::from_borrowed_fd(
-            self.programs.events.as_fd(),
-            PollFlags::IN,
-        )];
+        let mut ready = [PollFd::from_borrowed_fd(self.source.ready(), PollFlags::IN)];
         // An interrupted wait is only a shorter one.
-        let _ready = poll(&mut ring, Timespec::try_from(most).ok().as_ref());
-    }
-
-    fn drain(&mut self) {
-        while let Some(bytes) = self.programs.events.next() {
-            self.read += 1;
-            // The length tells what it is.
-            if bytes.len() == size_of::<UdpRecord>() {
-                if let (Some(record), Some(udp)) = (UdpRecord::from_kernel(&bytes), &mut self.udp) {
-                    let new = udp.closed(&record);
-                    if !new.is_none() {
-                        self.connections.datagrams(&record.key, &record.flow, new);
-                    }
-                }
-            } else if let Some(record) = TcpRecord::from_kernel(&bytes) {
-                self.connections.record(&record);
-            }
-        }
-    }
-
-    /// One pass over all open files: who holds which socket.
-    fn find_owners(&mut self) {
-        let Some(pass) = &mut self.programs.owners else {
-            return;
-        };
-        self.connections.begin_owners();
-        let done = pass.run(|record| self.connections.record(&record));
-        self.connections.end_owners();
-        self.note(done);
-    }
-
-    /// Whether so many flows are in the kernel's table that it could be full before the period ends.
-    fn udp_table_fills(&self) -> bool {
-        let Some(udp) = &self.udp else { return false };
-        let added = self.programs.count(loss::UDP_FLOWS_ADDED).unwrap_or(0);
-        added.saturating_sub(udp.taken_out()) > self.most_udp_flows / 2
-    }
-
-    /// One pass over the table of UDP flows.
-    fn look_at_udp_table(&mut self) {
-        let Some(udp) = &mut self.udp else { return };
-        let connections = &mut self.connections;
-        let done = udp.table(|key, flow, new| connections.datagrams(key, flow, new));
-        self.note(done);
-    }
-
-    /// One pass over the UDP flows in their sockets.
-    fn look_at_udp_sockets(&mut self) -> bool {
-        let Some(udp) = &mut self.udp else {
-            return false;
-        };
-        let connections = &mut self.connections;
-        let done = udp.held(|key, flow, new| connections.datagrams(key, flow, new));
-        let complete = done.is_ok();
-        self.note(done);
-        complete
-    }
-
-    fn note<E: std::error::Error>(&mut self, done: Result<(), E>) {
-        if let Err(error) = done {
-            self.failed_passes += 1;
-            tracing::warn!(error = crate::error_chain(&error), "pass failed");
-        }
+        let _ready = poll(&mut ready, Timespec::try_from(most).ok().as_ref());
     }
 
     /// Ends a period and returns when the next one began.
     fn report(&mut self, outputs: &Outputs, began: Instant) -> Instant {
-        if self.connections.has_unsettled_owners() {
-            self.find_owners();
-        }
-        // The order matters: an end that is in the ring before the pass must be read before it, and one
-        // that comes during the pass after it.
-        self.drain();
-        self.connections.begin_pass();
-        let done = self
-            .programs
-            .live
-            .run(|record| self.connections.record(&record));
-        let complete = done.is_ok();
-        self.note(done);
-        let udp_complete = self.look_at_udp_sockets();
-        self.drain();
-        if complete {
-            self.connections.end_pass();
-        }
-        if let Some(udp) = &mut self.udp
-            && udp_complete
-        {
-            udp.forget_closed();
-        }
-        self.look_at_udp_table();
+        self.refresh_namespaces();
+        self.source.end_period(&mut self.connections);
         let now = Instant::now();
         let events = self.connections.take(Period {
             end_unix_ns: unix_ns(),
@@ -263,26 +198,85 @@ impl Collector {
         }
     }
 
+    fn refresh_namespaces(&mut self) {
+        let Some(namespaces) = &mut self.namespaces else {
+            return;
+        };
+        if let Err(error) = namespaces.refresh() {
+            tracing::warn!(
+                error = crate::error_chain(&error),
+                "namespaces not refreshed"
+            );
+        }
+        self.source.follow(namespaces);
+        if let Some(translations) = &mut self.connections.translations {
+            translations.follow(namespaces);
+        }
+    }
+
     fn counters(&self) -> Vec<Counter> {
-        let emitted = self.programs.count(loss::EMITTED).unwrap_or(0);
         let tally = self.connections.tally;
-        let user_side = [
+        let nat = self.connections.translations.as_ref();
+        let nat = nat.map(Translations::tally).unwrap_or_default();
+        let lost = [
             ("end_unseen", tally.end_unseen),
             ("table_full", tally.table_full),
-            (
-                "udp_end_unseen",
-                self.udp.as_ref().map_or(0, |udp| udp.end_unseen),
-            ),
+            ("nat_table_full", nat.nat_table_full),
+            ("nat_events_lost", nat.nat_events_lost),
         ];
-        let mut counters = vec![
-            counter("records_emitted", "", emitted),
-            counter("records_read", "", self.read),
-            counter("rows", "", self.rows),
-            counter("pass_failures", "", self.failed_passes),
-        ];
-        let lost = self.programs.losses().chain(user_side);
-        counters.extend(lost.map(|(cause, value)| counter("records_lost", cause, value)));
+        let mut counters = self.source.counters();
+        counters.push(counter("rows", "", self.rows));
+        let lost = lost.map(|(cause, value)| counter("records_lost", cause, value));
+        counters.extend(lost);
         counters
+    }
+}
+
+/// eBPF, unless it is not wanted or does not work.
+fn open_source(config: &Netflow, namespaces: &Namespaces) -> Result<Source, StartError> {
+    if config.hook == Hook::SockDiag {
+        let source = WithoutEbpf::open(config, namespaces, "asked for");
+        return source
+            .map(|source| Source::WithoutEbpf(Box::new(source)))
+            .map_err(StartError::SockDiag);
+    }
+    match Ebpf::attach(config) {
+        Ok(source) => Ok(Source::Ebpf(Box::new(source))),
+        Err(kernel) if config.hook == Hook::Auto => {
+            let why = crate::error_chain(&kernel);
+            match WithoutEbpf::open(config, namespaces, &why) {
+                Ok(source) => Ok(Source::WithoutEbpf(Box::new(source))),
+                Err(source) => Err(StartError::Nothing { kernel, source }),
+            }
+        }
+        Err(kernel) => Err(kernel.into()),
+    }
+}
+
+/// The translated connections, if they are wanted and can be read.
+fn open_translations(
+    config: &Netflow,
+    namespaces: &Namespaces,
+    hooks: &mut Vec<Chosen>,
+) -> Option<Translations> {
+    let event = "nat";
+    if !config.nat.enabled {
+        hooks.push(Chosen::none(event, "switched off"));
+        return None;
+    }
+    let settings = nat::Settings {
+        entries: config.nat.max_entries,
+        events: NAT_EVENTS,
+    };
+    match Translations::open(namespaces, settings) {
+        Ok(translations) => {
+            hooks.push(Chosen::new(event, "conntrack_netlink", ""));
+            Some(translations)
+        }
+        Err(error) => {
+            hooks.push(Chosen::none(event, crate::error_chain(&error)));
+            None
+        }
     }
 }
 

@@ -2,16 +2,16 @@
 
 mod udp;
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use hashbrown::{HashMap, HashSet};
 use weir_ebpf_common::netflow::{TcpRecord, direction, kind, owner, state};
 use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent, Transport};
 
-use super::rows::{Delta, Period, Reason, Row, RowKey, Rows};
+use super::{
+    nat::Translations,
+    rows::{Delta, Period, Reason, Row, RowKey, Rows},
+};
 use crate::process::Processes;
 
 const AF_INET6: u16 = 10;
@@ -112,6 +112,8 @@ pub(super) struct Connections {
     most: usize,
     per_connection: bool,
     unsettled: bool,
+    /// The real peers of translated connections, if they are followed.
+    pub(super) translations: Option<Translations>,
     pub(super) tally: Tally,
 }
 
@@ -133,6 +135,7 @@ impl Connections {
             most,
             per_connection,
             unsettled: false,
+            translations: None,
             tally: Tally::default(),
         }
     }
@@ -218,7 +221,7 @@ impl Connections {
     }
 
     fn live(&mut self, record: &TcpRecord) {
-        self.unsettled |= record.facts.owner <= owner::LISTENER;
+        self.unsettled |= record.facts.owner <= owner::ACCEPTOR;
         let key = ConnectionKey::from(record);
         let room = self.live.len() < self.most;
         let is_new = !self.live.contains_key(&key);
@@ -267,6 +270,13 @@ impl Connections {
         guessed: Option<(Direction, DirectionSource)>,
         reason: Option<Reason>,
     ) -> &mut Row {
+        let (src, dst) = (
+            address(record.family, record.local),
+            address(record.family, record.remote),
+        );
+        let local = SocketAddr::new(src, record.local_port);
+        let remote = SocketAddr::new(dst, record.remote_port);
+        let peer = self.real_peer(Transport::Tcp, local, remote, record.netns);
         let (direction, source) = match record.facts.direction {
             direction::CONNECT => (Direction::Outgoing, DirectionSource::Connect),
             direction::ACCEPT => (Direction::Incoming, DirectionSource::Accept),
@@ -279,17 +289,37 @@ impl Connections {
             .get(record.facts.pid, record.facts.name, record.facts.cgroup);
         self.rows.row(RowKey {
             transport: Transport::Tcp,
-            src: address(record.family, record.local),
-            dst: address(record.family, record.remote),
+            src,
+            dst,
             src_port: (both || !is_client).then_some(record.local_port),
             dst_port: (both || is_client).then_some(record.remote_port),
             direction,
             source,
             netns: record.netns,
             reason,
-            nat: None,
-            process: Arc::clone(&process),
+            nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
+            process,
         })
+    }
+
+    fn real_peer(
+        &self,
+        transport: Transport,
+        local: SocketAddr,
+        remote: SocketAddr,
+        netns: u32,
+    ) -> Option<SocketAddr> {
+        self.translations
+            .as_ref()
+            .filter(|translations| !translations.is_empty())?
+            .peer(transport, local, remote, netns)
+    }
+
+    /// Takes up what is translated by now. Call before records, which come after.
+    pub(super) fn follow_translations(&mut self) {
+        if let Some(translations) = &mut self.translations {
+            translations.drain();
+        }
     }
 }
 

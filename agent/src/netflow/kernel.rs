@@ -1,5 +1,6 @@
 //! Loads the netflow object and attaches the best programs that this kernel takes, event by event.
 
+mod adopt;
 mod attach;
 mod error;
 mod udp;
@@ -12,6 +13,7 @@ use aya::{
 };
 use weir_ebpf_common::loss;
 
+use self::adopt::Adoption;
 use self::attach::{
     Layout, attach_accept_exit, attach_accept_return, attach_pass, attach_state_btf,
     attach_state_raw, brief, take_map,
@@ -38,7 +40,7 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    fn new(event: &'static str, hook: &'static str, reason: impl Into<String>) -> Self {
+    pub(super) fn new(event: &'static str, hook: &'static str, reason: impl Into<String>) -> Self {
         Self {
             event,
             hook,
@@ -46,7 +48,7 @@ impl Chosen {
         }
     }
 
-    fn none(event: &'static str, reason: impl Into<String>) -> Self {
+    pub(super) fn none(event: &'static str, reason: impl Into<String>) -> Self {
         Self::new(event, "none", reason)
     }
 }
@@ -59,6 +61,8 @@ pub struct Programs {
     pub(super) live: Pass,
     /// Pass over all open files; `None` where the kernel has no such pass (before 5.11).
     pub(super) owners: Option<Pass>,
+    /// How to adopt older connections where there is no such pass; taken when it is done.
+    adoption: Option<Adoption>,
     /// UDP, if it can be observed.
     pub(super) udp: Option<Udp>,
     /// How each event is observed.
@@ -106,7 +110,7 @@ impl Programs {
         let in_sockets = way != Hook::RawTracepoint;
         let mut ebpf = load(layout, btf, config, in_sockets)?;
         let mut hooks = Vec::new();
-        let (state_program, live, owners) = if in_sockets {
+        let attached = if in_sockets {
             in_sockets_way(&mut ebpf, btf, &mut hooks)?
         } else {
             by_address_way(&mut ebpf, btf, &mut hooks)?
@@ -115,11 +119,12 @@ impl Programs {
         Ok(Self {
             events: take_map(&mut ebpf, "EVENTS")?,
             counts: take_map(&mut ebpf, "COUNTS")?,
-            live,
-            owners,
+            live: attached.live,
+            owners: attached.owners,
+            adoption: attached.adoption,
             udp,
             hooks,
-            state_program,
+            state_program: attached.state_program,
             ebpf,
         })
     }
@@ -186,7 +191,13 @@ fn load(
         .map_err(KernelError::Load)
 }
 
-type Attached = (&'static str, Pass, Option<Pass>);
+/// What observes TCP.
+struct Attached {
+    state_program: &'static str,
+    live: Pass,
+    owners: Option<Pass>,
+    adoption: Option<Adoption>,
+}
 
 /// Facts in the sockets themselves, direct loads.
 fn in_sockets_way(
@@ -208,7 +219,12 @@ fn in_sockets_way(
             format!("fexit: {}", why(&error)),
         ),
     });
-    Ok(("tcp_state", live, Some(owners)))
+    Ok(Attached {
+        state_program: "tcp_state",
+        live,
+        owners: Some(owners),
+        adoption: None,
+    })
 }
 
 /// Facts in a map, checked reads.
@@ -220,23 +236,17 @@ fn by_address_way(
     attach_state_raw(ebpf)?;
     let live = attach_pass(ebpf, btf, "tcp_live_netns", "tcp", None)?.in_every_namespace();
     hooks.push(Chosen::new("tcp_live", "namespace_iterator", ""));
-    let owners = match attach_pass(ebpf, btf, "tcp_owners_probe", "task_file", None) {
+    let owners = attach_pass(ebpf, btf, "tcp_owners_probe", "task_file", None);
+    let (owners, adoption, by) = match owners {
         Ok(pass) => {
             hooks.push(Chosen::new("socket_owner", "file_iterator", ""));
-            Some(pass)
+            (Some(pass), None, "file_iterator")
         }
         Err(error) => {
-            hooks.push(Chosen::none(
-                "socket_owner",
-                format!("file_iterator: {}", why(&error)),
-            ));
-            None
+            let because = format!("file_iterator: {}", why(&error));
+            hooks.push(Chosen::new("socket_owner", "proc", because));
+            (None, Some(adopt::prepare(ebpf, btf)?), "none")
         }
-    };
-    let otherwise = if owners.is_some() {
-        "file_iterator"
-    } else {
-        "none"
     };
     let exit = attach_accept_exit(ebpf, btf, "tcp_accepted_probe");
     hooks.push(match exit.map_err(|error| why(&error)) {
@@ -245,12 +255,17 @@ fn by_address_way(
             Ok(()) => Chosen::new("tcp_accept", "kretprobe", format!("fexit: {exit}")),
             Err(error) => Chosen::new(
                 "tcp_accept",
-                otherwise,
+                by,
                 format!("fexit: {exit}; kretprobe: {}", why(&error)),
             ),
         },
     });
-    Ok(("tcp_state_probe", live, owners))
+    Ok(Attached {
+        state_program: "tcp_state_probe",
+        live,
+        owners,
+        adoption,
+    })
 }
 
 /// A cause in one line, short.

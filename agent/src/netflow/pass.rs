@@ -63,7 +63,10 @@ impl Pass {
         })
     }
 
-    fn run_in_namespaces<T: FromKernel>(&mut self, each: &mut (impl FnMut(T) + Send)) -> io::Result<()> {
+    fn run_in_namespaces<T: FromKernel>(
+        &mut self,
+        each: &mut (impl FnMut(T) + Send),
+    ) -> io::Result<()> {
         let namespaces = Namespaces::find().map_err(io::Error::other)?;
         let (link, buffer) = (&self.link, &mut self.buffer);
         let passes = namespaces

@@ -238,3 +238,7 @@ pub(super) struct Global<T>(pub(super) T);
 
 // SAFETY: `u32` fields only.
 unsafe impl aya::Pod for Global<weir_ebpf_common::offsets::Offsets> {}
+// SAFETY: integers only, without padding.
+unsafe impl aya::Pod for Global<weir_ebpf_common::netflow::Facts> {}
+// SAFETY: the same.
+unsafe impl aya::Pod for Global<weir_ebpf_common::netflow::ListenKey> {}

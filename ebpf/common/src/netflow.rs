@@ -47,14 +47,16 @@ pub mod owner {
     pub const UNKNOWN: u8 = 0;
     /// The process that listens; the one that serves may be another.
     pub const LISTENER: u8 = 1;
+    /// The process that called accept(); it may leave the serving to another.
+    pub const ACCEPTOR: u8 = 2;
     /// The process that made the socket; it may have handed it on.
-    pub const CREATOR: u8 = 2;
+    pub const CREATOR: u8 = 3;
     /// The process that closed the socket or shut it down.
-    pub const CLOSER: u8 = 3;
+    pub const CLOSER: u8 = 4;
     /// The process whose descriptor table holds the socket.
-    pub const HOLDER: u8 = 4;
-    /// The process that called connect(), listen(), accept() or sendto().
-    pub const CALLER: u8 = 5;
+    pub const HOLDER: u8 = 5;
+    /// The process that called connect(), listen() or sendto().
+    pub const CALLER: u8 = 6;
 }
 
 /// Bytes kept of an executable's name: the size of a name stored inside `struct dentry`.
@@ -125,8 +127,11 @@ pub struct TcpRecord {
     pub kind: u8,
     /// One of [`state`]: the state, or the one that was left when `kind` says it ended.
     pub state: u8,
-    /// Always 0; keeps the size a multiple of 8.
-    pub reserved: [u8; 6],
+    /// Always 0.
+    pub reserved: [u8; 2],
+    /// Inode of the socket, as /proc shows it for a descriptor; only in records about sockets older than the agent,
+    /// else 0.
+    pub inode: u32,
 }
 const _: () = assert!(size_of::<TcpRecord>() == 72 + 8 + 16 + 32 + 24 + 8 + 8);
 

@@ -102,6 +102,12 @@ offsets! {
     dentry_name: "dentry" ["d_shortname", "d_iname"];
     /// Address that a send or receive call names.
     message_name: "msghdr" ["msg_name"];
+    /// The `struct socket` of a socket, null if no process holds it.
+    sock_socket: "sock" ["sk_socket"];
+    /// The inode behind a `struct socket`, with which it is allocated.
+    socket_inode: "socket_alloc" ["vfs_inode"];
+    /// Number of an inode.
+    inode_number: "inode" ["i_ino"];
     /// Socket of a `struct socket`.
     socket_sock: "socket" ["sk"];
 }

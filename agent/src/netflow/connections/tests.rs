@@ -47,7 +47,8 @@ fn client(kind: u8, bytes: u64) -> TcpRecord {
         error: 0,
         kind,
         state: state::LAST_ACK as u8,
-        reserved: [0; 6],
+        reserved: [0; 2],
+        inode: 0,
     }
 }
 

@@ -1,5 +1,7 @@
 //! From UDP flows to rows of the period.
 
+use std::net::SocketAddr;
+
 use weir_ebpf_common::netflow::{
     owner,
     udp::{UdpFlow, UdpKey, trait_of},
@@ -21,17 +23,24 @@ impl Connections {
             .processes
             .get(flow.owner.pid, flow.owner.name, flow.owner.cgroup);
         let both = self.per_connection;
+        let (src, dst) = (
+            address(key.family, key.local),
+            address(key.family, key.remote),
+        );
+        let local = SocketAddr::new(src, key.local_port);
+        let remote = SocketAddr::new(dst, key.remote_port);
+        let peer = self.real_peer(Transport::Udp, local, remote, flow.netns);
         let row = self.rows.row(RowKey {
             transport: Transport::Udp,
-            src: address(key.family, key.local),
-            dst: address(key.family, key.remote),
+            src,
+            dst,
             src_port: (both || !is_client).then_some(key.local_port),
             dst_port: (both || is_client).then_some(key.remote_port),
             direction,
             source,
             netns: flow.netns,
             reason: None,
-            nat: None,
+            nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
             process,
         });
         row.add(Delta {

@@ -81,6 +81,7 @@ pub(super) fn without_counters(
         error: 0,
         kind,
         state: state as u8,
-        reserved: [0; 6],
+        reserved: [0; 2],
+        inode: 0,
     }
 }

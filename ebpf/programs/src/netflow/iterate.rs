@@ -15,7 +15,7 @@ use weir_ebpf_common::{
 
 use crate::{
     maps::{SCRATCH, count},
-    read::{Direct, Read, fill, offset},
+    read::{Direct, Probe, Read, fill, offset},
     store::{ByAddress, Store},
     task::{cgroup_of, name_of},
     udp::in_socket,
@@ -34,11 +34,19 @@ fn member(ctx: *mut c_void, index: usize) -> *mut c_void {
 /// Writes one record for the agent to read.
 #[inline(always)]
 fn write(ctx: *mut c_void, tcp: *const u8, facts: &Facts, kind: u8, at: u32) {
+    write_with(ctx, tcp, facts, kind, at, 0);
+}
+
+/// The same with the socket's inode.
+#[inline(always)]
+fn write_with(ctx: *mut c_void, tcp: *const u8, facts: &Facts, kind: u8, at: u32, inode: u32) {
     let Some(record) = SCRATCH.get_ptr_mut(0) else {
         return;
     };
     // SAFETY: this CPU's own slot, and only one pass is read at a time.
-    fill::<Direct>(unsafe { &mut *record }, tcp, facts, kind, at);
+    let filled = unsafe { &mut *record };
+    fill::<Direct>(filled, tcp, facts, kind, at);
+    filled.inode = inode;
     write_bytes(
         ctx,
         record.cast_const().cast(),
@@ -133,6 +141,40 @@ pub(crate) fn live_in_namespace(ctx: *mut c_void) {
     {
         write(ctx, tcp, facts, kind::LIVE, at);
     }
+}
+
+/// One TCP socket of a namespace, at the start of the agent, where no pass over open files tells of older ones.
+/// Its owner is left to the agent, which finds the inode among the descriptors of processes.
+/// Context: meta, sock, uid.
+#[inline(always)]
+pub(crate) fn adopt_in_namespace(ctx: *mut c_void) {
+    let sock = member(ctx, 1);
+    if sock.is_null() {
+        return;
+    }
+    let Some((tcp, at)) = tcp_and_state(sock) else {
+        return;
+    };
+    if !is_live(at) && at != state::LISTEN || ByAddress::get(sock).is_some() {
+        return;
+    }
+    let Some(facts) = ByAddress::get_or_create(sock) else {
+        return count(loss::FACTS_FULL);
+    };
+    let kind = if at == state::LISTEN {
+        kind::LISTENING
+    } else {
+        facts.adopted = 1;
+        kind::ADOPTED
+    };
+    let socket: u64 = Direct::at(tcp, offset!(sock_socket));
+    let file = (socket as *const u8).wrapping_add(offset!(socket_inode) as usize);
+    let inode: u32 = if socket == 0 {
+        0
+    } else {
+        Probe::at(file, offset!(inode_number))
+    };
+    write_with(ctx, tcp, facts, kind, at, inode);
 }
 
 /// Gives a UDP socket that has no owner the process that holds it.

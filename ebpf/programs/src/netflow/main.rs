@@ -37,7 +37,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    iterate::{live, live_in_namespace, live_udp, owners},
+    iterate::{adopt_in_namespace, live, live_in_namespace, live_udp, owners},
     maps::ACCEPT_ARGUMENTS,
     read::{AF_INET, AF_INET6, Direct, Probe},
     state::{accepted, transition},
@@ -80,6 +80,14 @@ pub extern "C" fn udp_live(ctx: *mut c_void) -> i32 {
 #[unsafe(link_section = "iter/tcp")]
 pub extern "C" fn tcp_live_netns(ctx: *mut c_void) -> i32 {
     live_in_namespace(ctx);
+    0
+}
+
+/// The same, at the start of the agent, for sockets that are older.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+pub extern "C" fn tcp_adopt_netns(ctx: *mut c_void) -> i32 {
+    adopt_in_namespace(ctx);
     0
 }
 

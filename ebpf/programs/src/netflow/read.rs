@@ -99,7 +99,8 @@ pub(crate) fn fill<R: Read>(
     record.error = R::at::<u32>(tcp, offset!(error)) as u16;
     record.kind = kind;
     record.state = state as u8;
-    record.reserved = [0; 6];
+    record.reserved = [0; 2];
+    record.inode = 0;
     record.family = R::at(tcp, offset!(family));
     if record.family == AF_INET6 {
         address_v6::<R>(&mut record.local, tcp, offset!(local_v6));

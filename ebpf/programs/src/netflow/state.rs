@@ -136,12 +136,12 @@ pub(crate) fn accepted<R: Current, S: Store>(sock: *mut c_void) {
         return;
     }
     if let Some(facts) = S::get(sock)
-        && facts.owner < owner::CALLER
+        && facts.owner < owner::ACCEPTOR
     {
         if facts.pid == current_pid() {
-            facts.owner = owner::CALLER;
+            facts.owner = owner::ACCEPTOR;
         } else {
-            own_by_current::<R>(facts, owner::CALLER);
+            own_by_current::<R>(facts, owner::ACCEPTOR);
         }
     }
 }
