@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, says what and why, and leaves alone what is there.
-#   setup.sh        what building and running need
-#   setup.sh test   also what the tests across processes need
-#   setup.sh kernels  also what booting other kernels needs
-#   setup.sh lint   also what the lints need
+#   setup.sh           what building and running need
+#   setup.sh test      also what the tests across processes need
+#   setup.sh kernels   also what booting other kernels needs
+#   setup.sh lint      also what the lints need
 . "$(dirname "$0")/lib.sh"
 
 bpf_linker_version=0.13.0

@@ -76,8 +76,7 @@ fetch() {
         mkdir -p "$folder/packages" "$folder/files"
         for part in $names; do
             (cd "$folder/packages" && apt-get "${options[@]}" download -qq "$part=$version" >&2)
-            dpkg-deb --fsys-tarfile "$folder/packages/${part}"_*.deb \
-                | tar -x -C "$folder/files" --wildcards --exclude='*/doc/*' './boot/*' './lib/*' './usr/lib/*' 2>/dev/null || true
+            dpkg-deb -x "$folder/packages/${part}"_*.deb "$folder/files"
         done
         unpack "$folder"
     fi
@@ -88,7 +87,8 @@ unpack() {
     local folder=$1 image modules release
     image=$(find "$folder/files" -type f -name 'vmlinuz*' -print -quit)
     modules=$(find "$folder/files" -type d -path '*/lib/modules/*/kernel' -print -quit)
-    [ -n "$image" ] && [ -n "$modules" ] || die "the packages in $folder hold no kernel, or no modules"
+    [ -n "$image" ] || die "the packages in $folder hold no kernel"
+    [ -n "$modules" ] || die "the packages in $folder hold no modules"
     modules=$(dirname "$modules")
     release=$(basename "$modules")
     mkdir -p "$folder/lib/modules"

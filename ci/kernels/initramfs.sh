@@ -49,11 +49,11 @@ pack_modules() {
     for module in $wanted_modules; do
         files+=$(modprobe -d "$folder" -S "$release" --show-depends "$module" | sed -n 's/^insmod \([^ ]*\).*/\1/p')$'\n'
     done
-    for file in $(sort -u <<<"$files"); do
+    while read -r file; do
         install -D -m 644 "$file" "$to/lib/modules/$release/$(basename "$file")"
-    done
+    done < <(grep . <<<"$files" | sort -u)
     find "$to" -name '*.xz' -exec xz -d {} +
-    cp "$folder/lib/modules/$release"/modules.builtin* "$folder/lib/modules/$release/modules.order" "$to/lib/modules/$release/" 2>/dev/null || true
+    cp "$folder/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$to/lib/modules/$release"
     depmod -b "$to" "$release"
     pack "$to"
 }

@@ -43,7 +43,7 @@ impl Watched {
     pub fn client(&self, port: u16, ended: u64) -> anyhow::Result<Vec<Row>> {
         self.flows
             .until("the client's rows", client("tcp", port), |rows| {
-                finished(rows) >= ended
+                all_over(rows, ended)
             })
     }
 
@@ -54,7 +54,7 @@ impl Watched {
     pub fn server(&self, port: u16, ended: u64) -> anyhow::Result<Vec<Row>> {
         self.flows
             .until("the server's rows", server("tcp", port), |rows| {
-                finished(rows) >= ended
+                all_over(rows, ended)
             })
     }
 
@@ -106,9 +106,15 @@ pub fn server(transport: &str, port: u16) -> impl Fn(&Row) -> bool {
     }
 }
 
+/// Whether so many connections have ended, and none is shown as live any more. One that ends while the agent
+/// looks at the live ones may be shown as both, once.
+fn all_over(rows: &[Row], ended: u64) -> bool {
+    let live = rows.last().and_then(|row| row.field("connections"));
+    finished(rows) >= ended && live.unwrap_or(0.0) == 0.0
+}
+
 /// TCP connections that ended or failed.
-#[must_use]
-pub fn finished(rows: &[Row]) -> u64 {
+fn finished(rows: &[Row]) -> u64 {
     sum(rows, "tcp_closed") + sum(rows, "tcp_failed")
 }
 
