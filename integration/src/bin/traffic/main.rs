@@ -169,10 +169,12 @@ fn main() -> anyhow::Result<()> {
             rounds,
             datagrams,
         } => {
-            let from = from.unwrap_or_else(|| udp::any_address_of(to));
             let mut said = Said::default();
             for number in 0..sockets {
-                let from = udp::nth_address(from, number);
+                let from = match from {
+                    Some(first) => udp::nth_address(first, number),
+                    None => udp::any_address_of(to),
+                };
                 udp::connect(from, to, !unconnected, rounds, datagrams, &mut said)?;
             }
             said
