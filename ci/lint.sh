@@ -37,7 +37,7 @@ cargo metadata --locked --format-version 1 >/dev/null
 say 'format'
 cargo fmt --all --check
 say 'scripts'
-shellcheck -x ci/*.sh .ci/run
+shellcheck -x ci/*.sh ci/kernels/* .ci/run
 say 'structure'
 ci/check-structure.sh
 say 'clippy'
@@ -45,5 +45,7 @@ cargo clippy --all-targets -- -D warnings
 cargo clippy -p weir-integration --all-targets -- -D warnings
 say 'clippy, eBPF programs'
 (lint_ebpf)
+say 'eBPF programs for aarch64'
+WEIR_EBPF_ARCH=aarch64 ci/ebpf.sh
 say 'dependencies'
 check_dependencies

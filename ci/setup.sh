@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, says what and why, and leaves alone what is there.
-#   setup.sh        what building and running need
-#   setup.sh test   also what the tests across processes need
-#   setup.sh lint   also what the lints need
+#   setup.sh           what building and running need
+#   setup.sh test      also what the tests across processes need
+#   setup.sh kernels   also what booting other kernels needs
+#   setup.sh lint      also what the lints need
 . "$(dirname "$0")/lib.sh"
 
 bpf_linker_version=0.13.0
@@ -148,6 +149,18 @@ setup_sdks() {
     has go || die 'go is missing: the stories drive the Go SDK of OpenTelemetry. Install Go 1.25 or later from https://go.dev/dl'
 }
 
+setup_kernels() {
+    has apt-get || die 'the kernels are Debian packages: this needs a Debian system'
+    apt_install "keys of Debian's archive, which signs the kernels" debian-archive-keyring
+    apt_command qemu-system-x86_64 qemu-system-x86 'QEMU: runs the kernels on an emulated CPU'
+    apt_command cpio cpio 'cpio: packs the initramfs'
+    apt_command depmod kmod 'depmod: finds which module needs which'
+    apt_command xz xz-utils 'xz: unpacks the modules'
+    apt_install 'busybox without libraries: the shell of the initramfs' busybox-static
+    apt_command ip iproute2 'ip: the checks make network namespaces'
+    apt_command nft nftables 'nft: the checks lose packets on purpose'
+}
+
 setup_lint() {
     cargo fmt --version >/dev/null 2>&1 || die 'rustfmt is missing: run `rustup component add rustfmt`'
     cargo clippy --version >/dev/null 2>&1 || die 'clippy is missing: run `rustup component add clippy`'
@@ -174,6 +187,7 @@ case ${1:-} in
         setup_test
         setup_sdks
         ;;
+    kernels) setup_kernels ;;
     lint) setup_lint ;;
-    *) die "unknown: \`$1\`; it can be \`test\` or \`lint\`" ;;
+    *) die "unknown: \`$1\`; it can be \`test\`, \`kernels\` or \`lint\`" ;;
 esac

@@ -1,6 +1,6 @@
 //! `weir flows -o json`, as a user has it, and sums over what it printed.
 
-use std::{net::SocketAddr, process::Command};
+use std::{fmt, net::SocketAddr, process::Command};
 
 use serde_json::Value;
 
@@ -11,8 +11,18 @@ use crate::{eventually, process::Running, program};
 pub struct Flows(Running);
 
 /// One Point as `weir flows` printed it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Row(Value);
+
+/// A failure shows at most this many rows.
+const SHOWN: usize = 20;
+
+impl fmt::Debug for Row {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One line each, also in `{:#?}`.
+        to.write_str(&self.0.to_string())
+    }
+}
 
 impl Row {
     /// Value of a tag, empty if there is none.
@@ -95,7 +105,12 @@ impl Flows {
             if done(&rows) {
                 Ok(rows)
             } else {
-                Err(format!("rows so far: {rows:#?} {:?}", self.0.stderr()))
+                let last = &rows[rows.len().saturating_sub(SHOWN)..];
+                Err(format!(
+                    "{} rows so far, the last: {last:#?} {:?}",
+                    rows.len(),
+                    self.0.stderr()
+                ))
             }
         })
     }

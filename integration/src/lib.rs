@@ -1,9 +1,11 @@
 //! Support for stories across processes: namespaces, programs with known traffic, and the weir processes themselves.
 
+pub mod cases;
 pub mod flows;
 pub mod netns;
 pub mod process;
 pub mod traffic;
+pub mod watched;
 pub mod weir;
 
 use std::{
@@ -20,6 +22,14 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// [`PATIENCE`], or the seconds that the environment variable `WEIR_TEST_PATIENCE` says.
+fn patience() -> Duration {
+    let seconds = std::env::var("WEIR_TEST_PATIENCE").ok();
+    seconds
+        .and_then(|text| text.parse().ok())
+        .map_or(PATIENCE, Duration::from_secs)
+}
+
 /// Waits until `condition` gives a value.
 ///
 /// # Errors
@@ -28,11 +38,11 @@ pub fn eventually<T>(
     what: &str,
     mut condition: impl FnMut() -> Result<T, String>,
 ) -> anyhow::Result<T> {
-    let began = Instant::now();
+    let (began, patience) = (Instant::now(), patience());
     loop {
         match condition() {
             Ok(value) => return Ok(value),
-            Err(missing) if began.elapsed() > PATIENCE => bail!("{what}: {missing}"),
+            Err(missing) if began.elapsed() > patience => bail!("{what}: {missing}"),
             Err(_) => std::thread::sleep(LOOK_EVERY),
         }
     }

@@ -31,6 +31,10 @@ pub struct Said {
     pub connections: u64,
     /// Connects that failed.
     pub failed: u64,
+    /// UDP datagrams read.
+    pub datagrams_read: u64,
+    /// UDP datagrams written.
+    pub datagrams_written: u64,
 }
 
 /// A running traffic program, with the folder that its executable is in.
@@ -89,6 +93,12 @@ impl Traffic {
             .line(|line| line.strip_prefix("listening ")?.parse().ok())
     }
 
+    /// Process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
     /// Waits until it has done `step`, one of the lines it prints.
     ///
     /// # Errors
@@ -123,6 +133,8 @@ impl Traffic {
             written: number("written"),
             connections: number("connections"),
             failed: number("failed"),
+            datagrams_read: number("datagrams_read"),
+            datagrams_written: number("datagrams_written"),
         })
     }
 }

@@ -1,11 +1,16 @@
 //! The weir processes of a story: one gateway, agents, and what they say.
 
-use std::{fs, net::SocketAddr, process::Command};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::Command,
+};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use crate::{netns::sh, process::Running, program};
+use crate::{PATIENCE, process::Running, program};
 
 /// A running gateway.
 #[derive(Debug)]
@@ -107,7 +112,19 @@ impl Gateway {
     /// # Errors
     /// If it does not answer.
     pub fn metrics(&self) -> anyhow::Result<String> {
-        sh(&format!("curl -sf http://{}/metrics", self.prometheus))
+        let mut stream = TcpStream::connect(self.prometheus)
+            .with_context(|| format!("no metrics page at {}", self.prometheus))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        // Of HTTP 1.0, so that the answer is neither chunked nor followed by another.
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .context("the metrics page ended early")?;
+        let (head, page) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split_whitespace().nth(1);
+        anyhow::ensure!(status == Some("200"), "the metrics page answers {head}");
+        Ok(page.to_owned())
     }
 
     /// Sum of all series of `name` whose labels contain each of `labels`; 0 if there is none.
@@ -159,7 +176,7 @@ impl Agent {
             "weir-agent",
             &mut configured("weir-agent", &folder, &config)?,
         )?;
-        process.line(|line| line.contains("netflow watches TCP").then_some(()))?;
+        process.line(|line| line.contains("netflow watches").then_some(()))?;
         Ok(Self {
             process,
             _folder: folder,

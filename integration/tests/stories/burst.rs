@@ -2,45 +2,17 @@
 
 use rustix::process::Signal;
 use weir_integration::{
+    cases::connections::{burst, short_connections},
     eventually,
-    traffic::{Program, Said},
+    watched::Watched,
 };
 
-use crate::{Watched, assert_exact};
-
 const COUNT: u64 = 10_000;
-
-/// Makes the burst; returns the server's port and what both sides said.
-fn burst() -> anyhow::Result<(u16, Said, Said)> {
-    let (orders, billing) = (Program::named("orders")?, Program::named("billing")?);
-    let mut server = billing.run(
-        None,
-        &format!("serve --listen 127.0.0.1:0 --expect 3 --send 7 --connections {COUNT}"),
-    )?;
-    let port = server.port()?;
-    let connect =
-        format!("connect --to 127.0.0.1:{port} --send 3 --expect 7 --connections {COUNT}");
-    let client = orders.run(None, &connect)?.said()?;
-    assert_eq!(
-        (client.connections, client.written, client.read),
-        (COUNT, 3 * COUNT, 7 * COUNT)
-    );
-    Ok((port, client, server.said()?))
-}
-
-impl Watched {
-    fn metric(&self, name: &str, labels: &[&str]) -> Result<f64, String> {
-        let value = self.gateway.metric(name, labels);
-        value.map_err(|error| error.to_string())
-    }
-}
 
 #[test]
 fn ten_thousand_connections_in_a_burst_are_all_there() -> anyhow::Result<()> {
     let weir = Watched::start("")?;
-    let (port, client, server) = burst()?;
-    assert_exact(&weir.client(port, COUNT)?, &client, "orders", "burst");
-    assert_exact(&weir.server(port, COUNT)?, &server, "billing", "burst");
+    burst(&weir, COUNT)?;
 
     // `in = out + dropped` at every stage, and dropped = 0.
     eventually("the ledger to balance", || {
@@ -70,7 +42,7 @@ fn what_a_ring_that_is_too_small_loses_is_counted() -> anyhow::Result<()> {
     let weir = Watched::start("  ring: 64KiB\n")?;
     // The agent cannot read while it is stopped, so the ring fills.
     weir.agent.process.signal(Signal::STOP)?;
-    let (port, ..) = burst()?;
+    let (port, ..) = short_connections(COUNT)?;
     weir.agent.process.signal(Signal::CONT)?;
 
     let closed = |end: &str| {

@@ -18,10 +18,9 @@ use weir_integration::{
     process::Running,
     program,
     traffic::{Program, Said},
+    watched::Watched,
     weir::{Agent, Gateway},
 };
-
-use crate::Watched;
 
 /// Runs a weir program that must refuse to start; returns what it said.
 fn refused(wrapper: &[&str], name: &str, config: &str) -> anyhow::Result<String> {

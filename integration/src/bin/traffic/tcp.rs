@@ -1,123 +1,27 @@
-//! TCP traffic whose every byte is counted by the program that reads or writes it: the oracle of the stories.
-
-#![expect(clippy::print_stdout, reason = "what it says is its result")]
+//! TCP: connections made, served and closed in a chosen manner.
 
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::{AsFd as _, OwnedFd},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
 use socket2::SockRef;
 
-/// Makes TCP traffic and says what it was.
-#[derive(Parser)]
-#[command(name = "weir-traffic")]
-struct Arguments {
-    #[command(subcommand)]
-    role: Role,
+use crate::{Close, Exchange, Said};
+
+/// How a client treats its connections.
+pub(crate) struct Manner {
+    pub(crate) wait_close: bool,
+    pub(crate) hold: bool,
+    pub(crate) rounds: u64,
 }
 
-#[derive(Subcommand)]
-enum Role {
-    /// Accepts connections, serves each to its end, and says what moved.
-    Serve {
-        /// Where to listen; prints `listening PORT`.
-        #[arg(long)]
-        listen: SocketAddr,
-        #[command(flatten)]
-        exchange: Exchange,
-    },
-    /// Makes connections and says what moved.
-    Connect {
-        /// Where to connect to.
-        #[arg(long)]
-        to: SocketAddr,
-        /// Read to the peer's end before closing.
-        #[arg(long)]
-        wait_close: bool,
-        /// Waits for a line on standard input before each round and before the end; prints `round N`, `held`.
-        #[arg(long)]
-        hold: bool,
-        /// Rounds of sending and expecting on each connection.
-        #[arg(long, default_value_t = 1)]
-        rounds: u64,
-        #[command(flatten)]
-        exchange: Exchange,
-    },
-}
-
-#[derive(clap::Args, Clone, Copy)]
-struct Exchange {
-    /// Bytes to send in each round.
-    #[arg(long, default_value_t = 0)]
-    send: u64,
-    /// Bytes to wait for in each round.
-    #[arg(long, default_value_t = 0)]
-    expect: u64,
-    /// Number of connections.
-    #[arg(long, default_value_t = 1)]
-    connections: u64,
-    /// How to close.
-    #[arg(long, default_value = "fin")]
-    close: Close,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Close {
-    Fin,
-    Rst,
-}
-
-#[derive(Default)]
-struct Said {
-    read: u64,
-    written: u64,
-    connections: u64,
-    failed: u64,
-}
-
-fn main() -> anyhow::Result<()> {
-    let said = match Arguments::parse().role {
-        Role::Serve { listen, exchange } => serve(listen, exchange)?,
-        Role::Connect {
-            to,
-            wait_close,
-            hold,
-            rounds,
-            exchange,
-        } => {
-            let mut said = Said::default();
-            for _ in 0..exchange.connections {
-                connect(
-                    to,
-                    exchange,
-                    &mut said,
-                    Manner {
-                        wait_close,
-                        hold,
-                        rounds,
-                    },
-                )?;
-            }
-            said
-        }
-    };
-    println!(
-        r#"{{"pid":{},"read":{},"written":{},"connections":{},"failed":{}}}"#,
-        std::process::id(),
-        said.read,
-        said.written,
-        said.connections,
-        said.failed
-    );
-    Ok(())
-}
-
-fn serve(listen: SocketAddr, exchange: Exchange) -> anyhow::Result<Said> {
+pub(crate) fn serve(listen: SocketAddr, exchange: Exchange) -> anyhow::Result<Said> {
     let listener =
         TcpListener::bind(listen).with_context(|| format!("failed to listen on {listen}"))?;
     println!("listening {}", listener.local_addr()?.port());
@@ -146,6 +50,32 @@ fn serve(listen: SocketAddr, exchange: Exchange) -> anyhow::Result<Said> {
     Ok(total)
 }
 
+/// Accepts one connection and leaves it to a child, which has it as its standard input and says what moved.
+pub(crate) fn serve_in_child(listen: SocketAddr, exchange: Exchange) -> anyhow::Result<()> {
+    let listener =
+        TcpListener::bind(listen).with_context(|| format!("failed to listen on {listen}"))?;
+    println!("listening {}", listener.local_addr()?.port());
+    let (stream, _) = listener.accept().context("failed to accept")?;
+    // The parent's own descriptor closes with the command, so that only the child holds the connection.
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("serve-inherited")
+        .args(["--send", &exchange.send.to_string()])
+        .args(["--expect", &exchange.expect.to_string()])
+        .stdin(Stdio::from(OwnedFd::from(stream)))
+        .spawn()
+        .context("failed to start the child")?;
+    let status = child.wait()?;
+    anyhow::ensure!(status.success(), "the child ended with {status}");
+    Ok(())
+}
+
+/// Serves the connection that the parent accepted.
+pub(crate) fn serve_inherited(exchange: Exchange) -> anyhow::Result<Said> {
+    let inherited = io::stdin().as_fd().try_clone_to_owned()?;
+    // Both descriptors must close for the connection to end; the other one does with the process.
+    serve_one(TcpStream::from(inherited), exchange)
+}
+
 fn serve_one(mut stream: TcpStream, exchange: Exchange) -> anyhow::Result<Said> {
     let mut said = Said {
         connections: 1,
@@ -162,6 +92,9 @@ fn serve_one(mut stream: TcpStream, exchange: Exchange) -> anyhow::Result<Said> 
             break;
         }
     }
+    if exchange.confirm {
+        said.read += read(&mut stream, 1)?;
+    }
     if exchange.close == Close::Fin {
         said.read += read(&mut stream, u64::MAX)?;
     }
@@ -169,17 +102,24 @@ fn serve_one(mut stream: TcpStream, exchange: Exchange) -> anyhow::Result<Said> 
     Ok(said)
 }
 
-struct Manner {
-    wait_close: bool,
-    hold: bool,
-    rounds: u64,
+/// Makes the connections one after the other.
+pub(crate) fn connect_all(
+    to: SocketAddr,
+    exchange: Exchange,
+    manner: &Manner,
+) -> anyhow::Result<Said> {
+    let mut said = Said::default();
+    for _ in 0..exchange.connections {
+        connect(to, exchange, &mut said, manner)?;
+    }
+    Ok(said)
 }
 
 fn connect(
     to: SocketAddr,
     exchange: Exchange,
     said: &mut Said,
-    manner: Manner,
+    manner: &Manner,
 ) -> anyhow::Result<()> {
     let mut stream = match TcpStream::connect(to) {
         Ok(stream) => stream,
@@ -205,6 +145,9 @@ fn connect(
         io::stdin()
             .read_line(&mut line)
             .context("failed to read standard input")?;
+    }
+    if exchange.confirm {
+        said.written += write(&mut stream, 1)?;
     }
     if manner.wait_close {
         said.read += read(&mut stream, u64::MAX)?;
