@@ -1,6 +1,8 @@
 //! From Points to their wire form for subscribers.
 
-use weir_point::{Category, Point, PointBatch, Value};
+use std::sync::Arc;
+
+use weir_point::{Category, Point, PointBatch, Table, Text, Value, otlp};
 use weir_proto::observe::v1::{self as wire, field};
 
 /// The message for the Points of `batch` at `places`.
@@ -14,31 +16,81 @@ pub(super) fn of(batch: &PointBatch, places: &[u32]) -> wire::PointBatch {
     }
 }
 
+/// The message for up to `most` Points of `batch` from the one at `from`.
+pub(super) fn of_otlp(batch: &otlp::OtlpBatch, from: usize, most: usize) -> wire::PointBatch {
+    let part = batch.points().skip(from).take(most);
+    wire::PointBatch {
+        points: part.map(|own| point(&own.to_point())).collect(),
+    }
+}
+
 fn point(point: &Point) -> wire::Point {
-    let tag = |(key, value): (&weir_point::Text, &weir_point::Text)| wire::Tag {
+    let tag = |(key, value): (&Text, &Text)| wire::Tag {
         key: key.to_string(),
         value: value.to_string(),
-    };
-    let field = |(key, value): (&weir_point::Text, &Value)| wire::Field {
-        key: key.to_string(),
-        value: Some(self::value(value)),
     };
     wire::Point {
         category: category(point.category).into(),
         name: point.name.to_string(),
         time_unix_nano: point.time,
+        start_time_unix_nano: point.start,
         tags: point.tags.iter().map(tag).collect(),
-        fields: point.fields.iter().map(field).collect(),
+        fields: fields(&point.fields),
+        resource: point.resource.as_ref().map(resource),
+        scope: point.scope.as_ref().map(scope),
     }
 }
 
-fn value(value: &Value) -> field::Value {
-    match value {
+fn resource(resource: &Arc<otlp::Resource>) -> wire::Resource {
+    let read = resource.read();
+    wire::Resource {
+        attributes: fields(&resource.attributes()),
+        dropped_attributes_count: read.dropped_attributes_count(),
+        schema_url: read.schema_url().to_owned(),
+    }
+}
+
+fn scope(scope: &Arc<otlp::Scope>) -> wire::Scope {
+    let read = scope.read();
+    wire::Scope {
+        name: read.name().to_owned(),
+        version: read.version().to_owned(),
+        attributes: fields(&scope.attributes()),
+        dropped_attributes_count: read.dropped_attributes_count(),
+        schema_url: read.schema_url().to_owned(),
+    }
+}
+
+fn fields(fields: &Table<Value>) -> Vec<wire::Field> {
+    let field = |(key, value): (&Text, &Value)| wire::Field {
+        key: key.to_string(),
+        value: self::value(value),
+    };
+    fields.iter().map(field).collect()
+}
+
+/// `None` for no value.
+fn value(value: &Value) -> Option<field::Value> {
+    Some(match value {
         Value::Int(number) => field::Value::Int(*number),
         Value::Float(number) => field::Value::Float(*number),
         Value::Bool(answer) => field::Value::Bool(*answer),
         Value::Text(text) => field::Value::String(text.to_string()),
-    }
+        Value::Bytes(bytes) => field::Value::Bytes(bytes.to_vec()),
+        Value::List(list) => field::Value::List(wire::List {
+            values: list
+                .iter()
+                .map(|own| wire::Field {
+                    key: String::new(),
+                    value: self::value(own),
+                })
+                .collect(),
+        }),
+        Value::Map(map) => field::Value::Map(wire::Map {
+            fields: fields(map),
+        }),
+        Value::Null => return None,
+    })
 }
 
 fn category(category: Category) -> wire::Category {

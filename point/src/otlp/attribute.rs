@@ -68,18 +68,25 @@ impl<'a> Iterator for Attributes<'a> {
             List::Direct(list) => list.next(),
             List::Nested(list) => list.next(),
         }?;
-        let mut attribute = Attribute {
+        Some(Attribute::read(raw.bytes()))
+    }
+}
+
+impl<'a> Attribute<'a> {
+    #[inline]
+    pub(super) fn read(message: &'a [u8]) -> Self {
+        let mut attribute = Self {
             key: "",
             value: AnyValue::Empty,
         };
-        for (number, raw) in Fields::of(raw.bytes()) {
+        for (number, raw) in Fields::of(message) {
             match number {
                 1 => attribute.key = raw.text(),
                 2 => attribute.value.read(raw.bytes()),
                 _ => {}
             }
         }
-        Some(attribute)
+        attribute
     }
 }
 
@@ -95,7 +102,7 @@ impl<'a> Iterator for Array<'a> {
 
 impl<'a> AnyValue<'a> {
     /// Of several alternatives in one message the last counts.
-    fn read(&mut self, message: &'a [u8]) {
+    pub(super) fn read(&mut self, message: &'a [u8]) {
         #[expect(
             clippy::cast_possible_wrap,
             reason = "how protobuf encodes negative numbers"

@@ -4,3 +4,4 @@ mod check;
 mod generate;
 mod limits;
 mod metrics;
+mod points;
