@@ -142,6 +142,7 @@ impl Gateway {
             config.otlp_receiver,
             config.otlp_exporters,
             shown.then(|| Arc::clone(&sources.otlp)),
+            &subscribers,
             &metrics,
         )
         .await?;

@@ -1,4 +1,4 @@
-//! OTLP from the receiver: to every exporter, and metrics to the Prometheus page.
+//! OTLP from the receiver: to every exporter, to subscribers, and metrics to the Prometheus page.
 
 mod meter;
 
@@ -19,6 +19,7 @@ use crate::{
     exporter::Exporter,
     otlp_metrics::OtlpMetrics,
     self_metrics::{OTLP_WITHOUT_OUTPUT, SelfMetrics},
+    subscription::Subscribers,
 };
 
 /// How soon a client should try again when every queue is full.
@@ -28,6 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct OtlpIntake {
     exporters: Vec<Arc<Exporter>>,
     series: Option<Arc<OtlpMetrics>>,
+    subscribers: Arc<Subscribers>,
     without_output: [Counter; 3],
     stopping: AtomicBool,
 }
@@ -37,11 +39,13 @@ impl OtlpIntake {
     pub fn new(
         exporters: Vec<Arc<Exporter>>,
         series: Option<Arc<OtlpMetrics>>,
+        subscribers: Arc<Subscribers>,
         metrics: &SelfMetrics,
     ) -> Self {
         Self {
             exporters,
             series,
+            subscribers,
             without_output: [Signal::Traces, Signal::Metrics, Signal::Logs]
                 .map(|signal| metrics.counter(&OTLP_WITHOUT_OUTPUT, &[signal.name()])),
             stopping: AtomicBool::new(false),
@@ -80,6 +84,7 @@ impl Consumer for OtlpIntake {
                 retry_after: RETRY_AFTER,
             });
         }
+        self.subscribers.offer_otlp(&batch);
         match &self.series {
             Some(series) if batch.signal() == Signal::Metrics => series.take(&batch),
             _ if self.exporters.is_empty() => {

@@ -12,6 +12,7 @@ use crate::{
     otlp_intake::{OtlpIntake, ReceiverMeter},
     otlp_metrics::OtlpMetrics,
     self_metrics::SelfMetrics,
+    subscription::Subscribers,
 };
 
 /// The receiver, what it hands batches to, and the exporters behind.
@@ -27,13 +28,19 @@ impl Otlp {
         receiver: Option<weir_otel_receiver::Config>,
         exporters: Vec<(String, exporter::Config)>,
         series: Option<Arc<OtlpMetrics>>,
+        subscribers: &Arc<Subscribers>,
         metrics: &Arc<SelfMetrics>,
     ) -> Result<Self, StartError> {
         let exporters = exporters
             .into_iter()
             .map(|(name, config)| Exporter::start(&name, config, metrics).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
-        let intake = Arc::new(OtlpIntake::new(exporters.clone(), series, metrics));
+        let intake = Arc::new(OtlpIntake::new(
+            exporters.clone(),
+            series,
+            Arc::clone(subscribers),
+            metrics,
+        ));
         let receiver = match receiver {
             Some(config) => {
                 let consumer = Arc::<OtlpIntake>::clone(&intake);

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use weir_point::{Category, Point, PointBatch, Table, Text, Value, otlp};
 use weir_proto::observe::v1::{self as wire, field};
+
+/// Clients take 4 MiB by default.
+const MESSAGE_SIZE: usize = 256 * 1024;
 
 /// The message for the Points of `batch` at `places`.
 pub(super) fn of(batch: &PointBatch, places: &[u32]) -> wire::PointBatch {
@@ -16,12 +20,20 @@ pub(super) fn of(batch: &PointBatch, places: &[u32]) -> wire::PointBatch {
     }
 }
 
-/// The message for up to `most` Points of `batch` from the one at `from`.
-pub(super) fn of_otlp(batch: &otlp::OtlpBatch, from: usize, most: usize) -> wire::PointBatch {
-    let part = batch.points().skip(from).take(most);
-    wire::PointBatch {
-        points: part.map(|own| point(&own.to_point())).collect(),
+/// The message for Points of `batch` from the one at `from` on, as many as are well below what a client takes, at
+/// least one. A request has as many Points as it has items.
+pub(super) fn of_otlp(batch: &otlp::OtlpBatch, from: usize) -> wire::PointBatch {
+    let mut points = Vec::new();
+    let mut size = 0;
+    for own in batch.points().skip(from) {
+        let own = point(&own.to_point());
+        size += own.encoded_len();
+        points.push(own);
+        if size >= MESSAGE_SIZE {
+            break;
+        }
     }
+    wire::PointBatch { points }
 }
 
 fn point(point: &Point) -> wire::Point {
