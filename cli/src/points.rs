@@ -170,7 +170,9 @@ enum Printer {
 impl Printer {
     fn new(category: Category, format: Format) -> Self {
         match format {
-            Format::Table { repeat_header } => Self::Table(Table::new(category, repeat_header).into()),
+            Format::Table { repeat_header } => {
+                Self::Table(Table::new(category, repeat_header).into())
+            }
             Format::Json => Self::Json,
         }
     }

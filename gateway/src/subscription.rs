@@ -110,7 +110,9 @@ impl Subscribers {
         let filter = Filter::new(request.filters, &request.categories).map_err(|mistake| {
             match mistake {
                 FilterError::NoCategory { .. } => self.refused_category.increment(1),
-                FilterError::NoKey | FilterError::TooMany { .. } => self.refused_filter.increment(1),
+                FilterError::NoKey | FilterError::TooMany { .. } => {
+                    self.refused_filter.increment(1)
+                }
             }
             Status::invalid_argument(mistake.to_string())
         })?;

@@ -78,9 +78,12 @@ pub(super) fn value(value: Option<&field::Value>) -> Value {
         Some(field::Value::Float(number)) => Value::from(*number),
         Some(field::Value::Bool(answer)) => Value::from(*answer),
         Some(field::Value::String(text)) => Value::from(text.as_str()),
-        Some(field::Value::Bytes(bytes)) => {
-            Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-        }
+        Some(field::Value::Bytes(bytes)) => Value::from(
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>(),
+        ),
         Some(field::Value::List(list)) => {
             let values = list.values.iter();
             Value::Array(values.map(|own| self::value(own.value.as_ref())).collect())

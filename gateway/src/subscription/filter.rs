@@ -46,10 +46,7 @@ enum Subject {
 }
 
 impl Filter {
-    pub(super) fn new(
-        conditions: Vec<TagFilter>,
-        categories: &[i32],
-    ) -> Result<Self, FilterError> {
+    pub(super) fn new(conditions: Vec<TagFilter>, categories: &[i32]) -> Result<Self, FilterError> {
         let count = conditions.len();
         if count > MOST_CONDITIONS {
             return Err(FilterError::TooMany { count });

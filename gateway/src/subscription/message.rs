@@ -8,6 +8,8 @@ use weir_proto::observe::v1::{self as wire, field};
 
 /// Clients take 4 MiB by default.
 const MESSAGE_SIZE: usize = 256 * 1024;
+/// Lists and maps inside each other: at two messages each they stay below the 100 that a client follows.
+const DEEPEST: u32 = 45;
 
 /// The message for the Points of `batch` at `places`.
 pub(super) fn of(batch: &PointBatch, places: &[u32]) -> wire::PointBatch {
@@ -74,16 +76,21 @@ fn scope(scope: &Arc<otlp::Scope>) -> wire::Scope {
 }
 
 fn fields(fields: &Table<Value>) -> Vec<wire::Field> {
+    fields_within(fields, DEEPEST)
+}
+
+fn fields_within(fields: &Table<Value>, room: u32) -> Vec<wire::Field> {
     let field = |(key, value): (&Text, &Value)| wire::Field {
         key: key.to_string(),
-        value: self::value(value),
+        value: self::value(value, room),
     };
     fields.iter().map(field).collect()
 }
 
-/// `None` for no value.
-fn value(value: &Value) -> Option<field::Value> {
+/// `None` for no value, and for lists and maps deeper than `room`.
+fn value(value: &Value, room: u32) -> Option<field::Value> {
     Some(match value {
+        Value::List(_) | Value::Map(_) if room == 0 => return None,
         Value::Int(number) => field::Value::Int(*number),
         Value::Float(number) => field::Value::Float(*number),
         Value::Bool(answer) => field::Value::Bool(*answer),
@@ -94,12 +101,12 @@ fn value(value: &Value) -> Option<field::Value> {
                 .iter()
                 .map(|own| wire::Field {
                     key: String::new(),
-                    value: self::value(own),
+                    value: self::value(own, room - 1),
                 })
                 .collect(),
         }),
         Value::Map(map) => field::Value::Map(wire::Map {
-            fields: fields(map),
+            fields: fields_within(map, room - 1),
         }),
         Value::Null => return None,
     })

@@ -3,6 +3,7 @@
 mod documentation;
 mod intake;
 mod otlp;
+mod points;
 mod prometheus;
 mod stop;
 mod subscription;

@@ -59,7 +59,9 @@ impl Parts {
                 Slot::Start => self.start = raw.fixed64(),
                 Slot::Attributes => attributes = Some(field),
                 Slot::Inline(inner) => self.read(inner, raw.bytes()),
-                Slot::Field(_) if matches!(field.form, Form::Attributes) => attributes = Some(field),
+                Slot::Field(_) if matches!(field.form, Form::Attributes) => {
+                    attributes = Some(field)
+                }
                 Slot::Field(name) => read_field(name, field.form, raw, &mut self.fields),
             }
         }

@@ -160,8 +160,12 @@ impl Encoder {
             Item::Changed(message) => message,
         };
         let header = origin.series.map(Header::of);
-        self.added
-            .put(Some(origin.resource), Some(origin.scope), header.as_ref(), message);
+        self.added.put(
+            Some(origin.resource),
+            Some(origin.scope),
+            header.as_ref(),
+            message,
+        );
     }
 
     /// The request with all Points that were added. If it is the one that they came with, it shares its bytes.
@@ -244,15 +248,18 @@ impl Header {
     fn changed(series: &Series, point: &Point) -> Result<Option<Self>, EncodeError> {
         let old = &series.metric;
         let kind = kind(point)?;
-        let base = if kind == old.run.kind { &old.data[..] } else { &[] };
+        let base = if kind == old.run.kind {
+            &old.data[..]
+        } else {
+            &[]
+        };
         let header = Self {
             kind,
             metric: part(&METRIC, &old.group.own, point)?.into(),
             data: part(shape::data(kind), base, point)?.into(),
         };
-        let same = kind == old.run.kind
-            && header.metric == old.group.own
-            && header.data == old.data;
+        let same =
+            kind == old.run.kind && header.metric == old.group.own && header.data == old.data;
         Ok((!same).then_some(header))
     }
 }
@@ -281,7 +288,10 @@ fn part(shape: &'static Shape, base: &[u8], point: &Point) -> Result<Vec<u8>, En
         attributes: &none,
         fields,
     };
-    let (old, new) = (view(&old.name, &old.fields), view(&point.name, &point.fields));
+    let (old, new) = (
+        view(&old.name, &old.fields),
+        view(&point.name, &point.fields),
+    );
     rebuild::message(shape, base, old, new, &mut out)?;
     Ok(out)
 }

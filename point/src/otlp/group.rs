@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{
     Attributes, EncodeError, decode,
-    put::{put_chunk, put_text},
     fields::{Fields, Nested, Occurrences, Raw},
+    put::{put_chunk, put_text},
     rebuild,
 };
 use crate::{Table, Value};
@@ -140,11 +140,7 @@ impl Group {
     }
 
     /// The message at `place` of `request`, of whose fields `is_child` says which hold further messages.
-    pub(super) fn at(
-        place: Place,
-        request: &Bytes,
-        is_child: impl Fn(u32, usize) -> bool,
-    ) -> Self {
+    pub(super) fn at(place: Place, request: &Bytes, is_child: impl Fn(u32, usize) -> bool) -> Self {
         let message = &request[place.start..place.to];
         let (mut runs, mut open) = (Vec::with_capacity(2), None);
         for field in Fields::of(message).placed() {

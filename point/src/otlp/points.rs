@@ -32,7 +32,11 @@ impl OtlpBatch {
     pub fn points(&self) -> Points<'_> {
         Points {
             batch: self,
-            request: Walk::new(self, Place::whole(self.bytes().len()), Run { kind: 1, from: 0 }),
+            request: Walk::new(
+                self,
+                Place::whole(self.bytes().len()),
+                Run { kind: 1, from: 0 },
+            ),
             resource: None,
             scope: None,
             metric: None,
@@ -259,8 +263,7 @@ impl<'a> PointRef<'a> {
 
     /// All else of a data point, if it is one.
     pub fn data_point(&self) -> Option<DataPoint<'a>> {
-        (self.batch.signal() == Signal::Metrics)
-            .then(|| DataPoint::read(self.kind(), self.message))
+        (self.batch.signal() == Signal::Metrics).then(|| DataPoint::read(self.kind(), self.message))
     }
 
     fn kind(&self) -> u32 {
@@ -291,7 +294,9 @@ impl<'a> PointRef<'a> {
             let duration = i128::from(parts.time) - i128::from(parts.start);
             let most = if duration < 0 { i64::MIN } else { i64::MAX };
             let duration = i64::try_from(duration).unwrap_or(most);
-            parts.fields.set(Text::new_static(DURATION), Value::Int(duration));
+            parts
+                .fields
+                .set(Text::new_static(DURATION), Value::Int(duration));
         }
         let mut point = Point {
             category: self.category(),

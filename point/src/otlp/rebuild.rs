@@ -52,8 +52,10 @@ pub(super) fn message(
         old,
         new,
         changes: Changes::new(old, new),
+        changed: Vec::new(),
         written: Vec::new(),
     };
+    edit.compare(shape);
     edit.copy(shape, wire, out)?;
     edit.append(shape, out)
 }
@@ -64,7 +66,9 @@ struct Edit<'a> {
     old: View<'a>,
     new: View<'a>,
     changes: Changes<'a>,
-    /// The fields that were changed and are written.
+    /// The fields that were changed.
+    changed: Vec<&'static str>,
+    /// Those of them that are written.
     written: Vec<&'static str>,
 }
 
@@ -73,6 +77,22 @@ const TIME: &str = "time of the Point";
 const START: &str = "start of the Point";
 
 impl<'a> Edit<'a> {
+    /// Finds what was changed: once, as a field may be on the wire any number of times.
+    fn compare(&mut self, shape: &'static Shape) {
+        let (old, new) = (self.old.fields, self.new.fields);
+        for field in shape.0 {
+            match field.slot {
+                Slot::Inline(inner) => self.compare(inner),
+                Slot::Field(name) => match (old.get(name), new.get(name)) {
+                    (Some(one), Some(other)) if one.is_same(other) => {}
+                    (None, None) => {}
+                    _ => self.changed.push(name),
+                },
+                Slot::Name | Slot::Time | Slot::Start | Slot::Attributes => {}
+            }
+        }
+    }
+
     /// What is in `wire`, in its order, with changes in place.
     fn copy(
         &mut self,
@@ -88,7 +108,8 @@ impl<'a> Edit<'a> {
             };
             match field.slot {
                 Slot::Attributes => {
-                    self.changes.put(field.number, whole, placed.raw.bytes(), out)?;
+                    self.changes
+                        .put(field.number, whole, placed.raw.bytes(), out)?;
                 }
                 Slot::Inline(inner) => {
                     let mut content = Vec::new();
@@ -140,11 +161,7 @@ impl<'a> Edit<'a> {
             Slot::Name => old.name == new.name,
             Slot::Time => old.time == new.time,
             Slot::Start => old.start == new.start,
-            Slot::Field(name) => match (old.fields.get(name), new.fields.get(name)) {
-                (Some(one), Some(other)) => one.is_same(other),
-                (None, None) => true,
-                _ => false,
-            },
+            Slot::Field(name) => !self.changed.contains(&name),
             Slot::Attributes | Slot::Inline(_) => true,
         }
     }
@@ -262,7 +279,10 @@ impl<'a> Edit<'a> {
             let found = if as_many {
                 Some(next)
             } else {
-                window.into_iter().find(|(_, old)| old.is_same(value)).map(|(at, _)| at)
+                window
+                    .into_iter()
+                    .find(|(_, old)| old.is_same(value))
+                    .map(|(at, _)| at)
             };
             let wire = found.and_then(|at| wire.get(at)).copied();
             put_changed(number, shape, wire.unwrap_or_default(), map, out)?;

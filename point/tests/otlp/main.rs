@@ -1,7 +1,9 @@
 //! OTLP requests as bytes, against what prost makes of them.
 
 mod check;
+mod edit;
 mod generate;
 mod limits;
 mod metrics;
 mod points;
+mod readers;

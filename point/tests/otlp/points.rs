@@ -1,17 +1,26 @@
 //! Points of requests, and requests of Points: nothing is lost on the way there and back.
 
+use std::fs;
+
 use fastrand::Rng;
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+    trace::v1::ExportTraceServiceRequest,
+};
+use prost::Message as _;
 use weir_point::{
     Point, Text,
-    otlp::{Encoder, OtlpBatch},
+    otlp::{Encoder, OtlpBatch, Signal},
 };
 
-use crate::check::{SIGNALS, check, encoded};
+use crate::check::{SIGNALS, check, encoded, spoil};
 
 /// As if a script had changed each Point, and had changed its mind.
 fn touched(mut point: Point) -> Point {
     assert!(!point.is_edited());
-    point.tags.set(Text::new_static("\u{10ffff}"), Text::default());
+    point
+        .tags
+        .set(Text::new_static("\u{10ffff}"), Text::default());
     point.tags.remove("\u{10ffff}");
     assert!(point.is_edited());
     point
@@ -59,5 +68,120 @@ fn what_was_read_is_written_back_to_the_byte() {
             let bytes = encoded(signal, &mut rng);
             assert_lossless(&check(signal, &bytes).expect("a request"));
         }
+    }
+}
+
+/// Largest requests that the emitters of the SDK stories have sent, as they were on the wire.
+#[test]
+fn what_real_sdks_send_is_written_back_to_the_byte() {
+    for sdk in ["python", "node", "go", "java"] {
+        for signal in SIGNALS {
+            let name = format!("{sdk}-{}.bin", signal.name());
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/otlp/samples/");
+            let bytes = fs::read(format!("{folder}{name}")).expect("a sample");
+            let batch = check(signal, &bytes).expect("a request");
+            assert!(batch.items() > 0, "{name}");
+            assert_lossless(&batch);
+        }
+    }
+}
+
+/// What a decoder makes of it, in an order of its own and as bytes, so that NaN is equal to itself.
+fn as_decoded(signal: Signal, bytes: &[u8]) -> Vec<u8> {
+    match signal {
+        Signal::Traces => ExportTraceServiceRequest::decode(bytes).map(|own| own.encode_to_vec()),
+        Signal::Metrics => {
+            ExportMetricsServiceRequest::decode(bytes).map(|own| own.encode_to_vec())
+        }
+        Signal::Logs => ExportLogsServiceRequest::decode(bytes).map(|own| own.encode_to_vec()),
+    }
+    .expect("a request")
+}
+
+#[test]
+fn whatever_is_taken_becomes_points_and_the_same_request_again() {
+    let mut rng = Rng::with_seed(12);
+    let (mut taken, mut reordered) = (0, 0);
+    for _ in 0..6_000 {
+        for signal in SIGNALS {
+            let mut bytes = encoded(signal, &mut rng);
+            bytes.truncate(1500);
+            spoil(&mut bytes, &mut rng);
+            let Ok(batch) = check(signal, &bytes) else {
+                continue;
+            };
+            let points = decoded(&batch);
+            assert!(points.len() <= batch.items());
+            if points.is_empty() {
+                continue;
+            }
+            taken += 1;
+            let touched: Vec<Point> = points.into_iter().map(touched).collect();
+            let rebuilt = encode(&batch, &touched);
+            check(signal, rebuilt.bytes()).expect("a request");
+            reordered += usize::from(rebuilt.bytes() != batch.bytes());
+            assert_eq!(
+                as_decoded(signal, rebuilt.bytes()),
+                as_decoded(signal, &bytes),
+                "{bytes:02x?}"
+            );
+        }
+    }
+    assert!(taken > 1000 && reordered > 0, "{taken} {reordered}");
+}
+
+/// A field of protobuf.
+fn field(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    prost::encoding::bytes::encode(number, &content.to_vec(), &mut out);
+    out
+}
+
+/// Requests that would take hours if anything were done for each pair of their parts.
+#[test]
+fn no_request_costs_more_than_its_length() {
+    let many = 100_000_u32;
+    let key = |number: u32| {
+        // Descending, so that none has its place at the end of a sorted list.
+        let key = format!("{:06}", many - number);
+        [field(1, key.as_bytes()), field(2, &field(1, b"v"))].concat()
+    };
+    let keys = |number| -> Vec<u8> {
+        (0..many)
+            .flat_map(|key_of| field(number, &key(key_of)))
+            .collect()
+    };
+    let in_scope = |scope: &[u8]| field(1, &field(2, scope));
+    let tiny: Vec<u8> = (0..many).flat_map(|_| field(2, &[])).collect();
+    // A resource in two parts, with all spans between.
+    let parts = [
+        field(1, &field(1, &key(1))),
+        field(2, &tiny),
+        field(1, &field(1, &key(2))),
+    ];
+    let events: Vec<u8> = (0..many).flat_map(|_| field(11, &[])).collect();
+    let sums: Vec<u8> = (0..many).flat_map(|_| field(7, &field(1, &[]))).collect();
+    let empty: Vec<u8> = (0..many).flat_map(|_| field(1, &field(2, &[]))).collect();
+    let one = in_scope(&field(2, &field(5, b"x")));
+    for (signal, bytes) in [
+        (Signal::Traces, in_scope(&field(2, &keys(9)))),
+        (Signal::Logs, in_scope(&field(2, &keys(6)))),
+        (
+            Signal::Traces,
+            field(1, &[field(1, &keys(1)), field(2, &tiny)].concat()),
+        ),
+        (Signal::Traces, field(1, &parts.concat())),
+        (Signal::Traces, in_scope(&field(2, &events))),
+        (Signal::Metrics, in_scope(&field(2, &sums))),
+        (Signal::Traces, [&empty[..], &one, &empty].concat()),
+    ] {
+        let batch = check(signal, &bytes).expect("a request");
+        let touched: Vec<Point> = decoded(&batch).into_iter().map(touched).collect();
+        let mut rest = touched.iter().skip(1).step_by(2).peekable();
+        let some = match rest.peek() {
+            Some(_) => encode(&batch, rest),
+            None => encode(&batch, &touched),
+        };
+        check(signal, some.bytes()).expect("a request");
     }
 }

@@ -118,7 +118,10 @@ fn a_screen_gets_the_header_again_and_a_pipe_gets_it_once() {
 fn a_long_name_widens_its_column_for_the_rows_after_it() {
     let mut long = outgoing();
     long.tags[1].value = "a-process-with-quite-a-long-name".to_owned();
-    let text = printed(&mut Table::new(Category::Network, false), &[outgoing(), long, outgoing()]);
+    let text = printed(
+        &mut Table::new(Category::Network, false),
+        &[outgoing(), long, outgoing()],
+    );
     let places: Vec<_> = text
         .lines()
         .skip(1)

@@ -57,7 +57,9 @@ impl Added {
         }
         for (depth, (number, own, inner)) in around.into_iter().enumerate() {
             match self.frames.get(depth) {
-                Some(frame) if frame.number == number && frame.inner == inner && frame.own == *own => {
+                Some(frame)
+                    if frame.number == number && frame.inner == inner && frame.own == *own =>
+                {
                     continue;
                 }
                 _ => self.close_to(depth),

@@ -146,8 +146,7 @@ impl Kept {
             for field in Fields::of(rest).placed() {
                 let at = frame.first + field.from;
                 let keep = if frame.inner.holds(field.number, at - frame.place.start) {
-                    at >= frame.cursor
-                        && !holds_items(self.batch.signal(), inside, field.raw)
+                    at >= frame.cursor && !holds_items(self.batch.signal(), inside, field.raw)
                 } else {
                     true
                 };

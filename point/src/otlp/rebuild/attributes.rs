@@ -6,8 +6,7 @@ use super::{View, value::put_any};
 use crate::{
     Table, Value,
     otlp::{
-        AnyValue, Attribute, Attributes, EncodeError,
-        decode,
+        AnyValue, Attribute, Attributes, EncodeError, decode,
         fields::Fields,
         put::{put_chunk, put_text},
     },
@@ -54,7 +53,10 @@ impl<'a> Changes<'a> {
             }
             None => {
                 let new = self.new.attributes.get(key);
-                (is_same(self.old.attributes.get(key), new), new.map(New::Value))
+                (
+                    is_same(self.old.attributes.get(key), new),
+                    new.map(New::Value),
+                )
             }
         };
         match new {
@@ -110,7 +112,10 @@ fn put_attribute(
     if message.is_empty() {
         put_text(1, key, &mut content);
     }
-    for field in Fields::of(message).placed().filter(|field| field.number != 2) {
+    for field in Fields::of(message)
+        .placed()
+        .filter(|field| field.number != 2)
+    {
         content.extend_from_slice(&message[field.from..field.to]);
     }
     put_chunk(2, &value, &mut content);
