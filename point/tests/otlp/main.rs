@@ -1,5 +1,6 @@
 //! OTLP requests as bytes, against what prost makes of them.
 
+mod anew;
 mod check;
 mod edit;
 mod generate;
