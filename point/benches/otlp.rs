@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 use weir_point::{
     Text,
-    otlp::{AnyValue, DataPoint, Encoder, OtlpBatch, Signal, metrics},
+    otlp::{self, DataPoint, Encoder, OtlpBatch, Signal, metrics},
 };
 
 const ITEMS: usize = 1000;
@@ -134,7 +134,7 @@ fn read(batch: &OtlpBatch) -> usize {
     length
 }
 
-fn otlp(criterion: &mut Criterion) {
+fn check(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("otlp");
     group.throughput(Throughput::Elements(ITEMS as u64));
     let (spans, points) = (spans(), points());
@@ -179,11 +179,11 @@ fn read_points(batch: &OtlpBatch) -> usize {
     length
 }
 
-fn attributes(attributes: weir_point::otlp::Attributes<'_>) -> usize {
+fn attributes(attributes: otlp::Attributes<'_>) -> usize {
     attributes
         .map(|own| {
             let value = match own.value {
-                AnyValue::Text(text) => text.len(),
+                otlp::AnyValue::Text(text) => text.len(),
                 other => {
                     black_box(other);
                     0
@@ -295,5 +295,5 @@ fn points_of_metrics(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, otlp, points_of_spans, points_of_metrics);
+criterion_group!(benches, check, points_of_spans, points_of_metrics);
 criterion_main!(benches);

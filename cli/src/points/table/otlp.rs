@@ -94,8 +94,8 @@ impl View<'_> {
     }
 
     fn service(&self) -> String {
-        let attributes = self.0.resource.iter().flat_map(|own| &own.attributes);
-        let service = attributes.filter(|own| own.key == SERVICE).last();
+        let mut attributes = self.0.resource.iter().flat_map(|own| &own.attributes);
+        let service = attributes.find(|own| own.key == SERVICE);
         service.map_or(ABSENT.to_owned(), shown)
     }
 
