@@ -9,6 +9,9 @@ use super::{
 };
 use crate::{Table, Text, Value};
 
+/// Tags and fields that most Points have room for without moving them.
+const USUAL: usize = 12;
+
 /// What a message says of a Point.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
@@ -23,7 +26,10 @@ pub(super) struct Parts {
 impl Parts {
     /// All of `message`.
     pub(super) fn of(shape: &'static Shape, message: &[u8]) -> Self {
-        let mut parts = Self::default();
+        let mut parts = Self {
+            fields: Table::with_capacity(USUAL),
+            ..Self::default()
+        };
         for name in shape::always(shape) {
             parts.fields.set(Text::new_static(name), 0);
         }
@@ -31,9 +37,32 @@ impl Parts {
         parts
     }
 
+    /// Of `message` only what is cheap, and tags and attributes: for who knows the fields.
+    pub(super) fn without_fields(shape: &'static Shape, message: &[u8]) -> Self {
+        let mut parts = Self::default();
+        for (number, raw) in Fields::of(message) {
+            if let Some((_, field)) = shape.find(number) {
+                parts.read_slot(field.slot, raw);
+            }
+        }
+        if let Some(field) = shape.attributes() {
+            parts.read_attributes(Attributes::of(field.number, message));
+        }
+        parts
+    }
+
+    fn read_slot(&mut self, slot: Slot, raw: Raw<'_>) {
+        match slot {
+            Slot::Name => self.name = Text::new(raw.text()),
+            Slot::Time => self.time = raw.fixed64(),
+            Slot::Start => self.start = raw.fixed64(),
+            Slot::Attributes | Slot::Inline(_) | Slot::Field(_) => {}
+        }
+    }
+
     /// Text becomes tags, all else attributes; of several with one name the last counts.
     fn read_attributes(&mut self, attributes: Attributes<'_>) {
-        let (mut tags, mut others) = (Vec::new(), Vec::new());
+        let (mut tags, mut others) = (Vec::with_capacity(USUAL), Vec::new());
         for attribute in attributes {
             let key = Text::new(attribute.key);
             match attribute.value {
@@ -54,9 +83,7 @@ impl Parts {
                 continue;
             };
             match field.slot {
-                Slot::Name => self.name = Text::new(raw.text()),
-                Slot::Time => self.time = raw.fixed64(),
-                Slot::Start => self.start = raw.fixed64(),
+                slot @ (Slot::Name | Slot::Time | Slot::Start) => self.read_slot(slot, raw),
                 Slot::Attributes => attributes = Some(field),
                 Slot::Inline(inner) => self.read(inner, raw.bytes()),
                 Slot::Field(_) if matches!(field.form, Form::Attributes) => {
@@ -220,9 +247,10 @@ pub(super) fn value(value: AnyValue<'_>) -> Value {
 /// As lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> Text {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(DIGITS[usize::from(digit)]));
-    digits.collect()
+    let mut digits = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        digits.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        digits.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    Text::new(digits)
 }

@@ -107,13 +107,15 @@ impl Encoder {
         };
         let item_differs = wire.item_differs(point);
         let header = match &wire.series {
-            Some(series) if item_differs => Header::changed(series, point)?,
+            Some(series) if !wire.has_fields_of(point) || wire.name != point.name => {
+                Header::changed(series, point)?
+            }
             _ => None,
         };
         let kind = header.as_ref().map_or(origin.kind(), |header| header.kind);
         let message = if item_differs {
             let same_kind = shapes_agree(origin.kind(), kind);
-            let base = if same_kind { wire.bytes() } else { &[] };
+            let base = same_kind.then_some(wire);
             Some(item(self.signal, kind, base, point)?)
         } else {
             None
@@ -137,7 +139,7 @@ impl Encoder {
             Signal::Traces | Signal::Logs => None,
         };
         let kind = header.as_ref().map_or(0, |header| header.kind);
-        let message = item(self.signal, kind, &[], point)?;
+        let message = item(self.signal, kind, None, point)?;
         self.changed = true;
         let (resource, scope) = (point.resource.as_deref(), point.scope.as_deref());
         self.added.put(resource, scope, header.as_ref(), &message);
@@ -296,15 +298,16 @@ fn part(shape: &'static Shape, base: &[u8], point: &Point) -> Result<Vec<u8>, En
     Ok(out)
 }
 
-/// The span, data point or log record of `point`, made from `base`.
-fn item(signal: Signal, kind: u32, base: &[u8], point: &Point) -> Result<Vec<u8>, EncodeError> {
+/// The span, data point or log record of `point`, made from the one that it came from.
+fn item(
+    signal: Signal,
+    kind: u32,
+    wire: Option<&Wire>,
+    point: &Point,
+) -> Result<Vec<u8>, EncodeError> {
     let shape = item_shape(signal, kind);
-    let is_known = |name: &Text| {
-        let of_metric = signal == Signal::Metrics
-            && (name == TYPE || METRIC.has(name) || shape::data(kind).has(name));
-        shape.has(name) || of_metric || (signal == Signal::Traces && name == DURATION)
-    };
-    if let Some((unknown, _)) = point.fields.iter().find(|(name, _)| !is_known(name)) {
+    let same_fields = wire.is_some_and(|wire| wire.has_fields_of(point));
+    if !same_fields && let Some(unknown) = unknown_field(signal, kind, point) {
         return Err(EncodeError::new(unknown, "is not known"));
     }
     let none = Table::default();
@@ -313,26 +316,50 @@ fn item(signal: Signal, kind: u32, base: &[u8], point: &Point) -> Result<Vec<u8>
         Some(Value::Map(map)) => map,
         Some(_) => return Err(EncodeError::new(ATTRIBUTES, "is not a map")),
     };
-    let old = Parts::of(shape, base);
-    let (old, new) = (
-        View {
-            name: &old.name,
-            time: old.time,
-            start: old.start,
-            tags: Some(&old.tags),
-            attributes: &old.attributes,
-            fields: &old.fields,
+    let new = View {
+        name: &point.name,
+        time: point.time,
+        start: point.start,
+        tags: Some(&point.tags),
+        attributes,
+        fields: &point.fields,
+    };
+    let base = wire.map_or(&[][..], Wire::bytes);
+    // What is known to be the same need not be read again.
+    let parts = if same_fields {
+        Parts::without_fields(shape, base)
+    } else {
+        Parts::of(shape, base)
+    };
+    let old = View {
+        name: &parts.name,
+        time: parts.time,
+        start: parts.start,
+        tags: Some(&parts.tags),
+        attributes: if same_fields {
+            attributes
+        } else {
+            &parts.attributes
         },
-        View {
-            name: &point.name,
-            time: point.time,
-            start: point.start,
-            tags: Some(&point.tags),
-            attributes,
-            fields: &point.fields,
+        fields: if same_fields {
+            &point.fields
+        } else {
+            &parts.fields
         },
-    );
+    };
     let mut out = Vec::with_capacity(base.len() + 64);
     rebuild::message(shape, base, old, new, &mut out)?;
     Ok(out)
+}
+
+/// A field that OTLP has no place for.
+fn unknown_field(signal: Signal, kind: u32, point: &Point) -> Option<&Text> {
+    let shape = item_shape(signal, kind);
+    let is_known = |name: &Text| {
+        let of_metric = signal == Signal::Metrics
+            && (name == TYPE || METRIC.has(name) || shape::data(kind).has(name));
+        shape.has(name) || of_metric || (signal == Signal::Traces && name == DURATION)
+    };
+    let mut names = point.fields.iter().map(|(name, _)| name);
+    names.find(|name| !is_known(name))
 }

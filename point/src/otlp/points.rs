@@ -333,7 +333,7 @@ pub struct Wire {
     pub(super) resource: Arc<Resource>,
     pub(super) scope: Arc<Scope>,
     pub(super) series: Option<Arc<Series>>,
-    name: Text,
+    pub(super) name: Text,
     time: u64,
     start: u64,
 }
@@ -362,12 +362,21 @@ impl Wire {
 
     /// Whether `point` has something else than this in itself.
     pub(super) fn item_differs(&self, point: &Point) -> bool {
-        let source = self.source();
-        !point.tags.is_from(source)
-            || !point.fields.is_from(source)
+        !self.has_tags_of(point)
+            || !self.has_fields_of(point)
             || (self.time, self.start) != (point.time, point.start)
             || self.name != point.name
             || self.batch.signal().category() != point.category
+    }
+
+    /// Whether the tags of `point` are as they were read.
+    pub(super) fn has_tags_of(&self, point: &Point) -> bool {
+        point.tags.is_from(self.source())
+    }
+
+    /// Whether the fields of `point` are as they were read.
+    pub(super) fn has_fields_of(&self, point: &Point) -> bool {
+        point.fields.is_from(self.source())
     }
 
     /// Whether `point` has another resource or scope than this.

@@ -80,6 +80,9 @@ impl<'a> Edit<'a> {
     /// Finds what was changed: once, as a field may be on the wire any number of times.
     fn compare(&mut self, shape: &'static Shape) {
         let (old, new) = (self.old.fields, self.new.fields);
+        if std::ptr::eq(old, new) {
+            return;
+        }
         for field in shape.0 {
             match field.slot {
                 Slot::Inline(inner) => self.compare(inner),

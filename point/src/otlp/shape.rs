@@ -84,6 +84,12 @@ impl Shape {
         Some((place, &self.0[place]))
     }
 
+    /// The attributes that become tags, if it has such.
+    pub(super) fn attributes(&self) -> Option<&'static Field> {
+        let mut fields = self.0.iter();
+        fields.find(|field| matches!(field.slot, Attributes))
+    }
+
     /// Whether a field of a Point is one of it.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|field| match field.slot {
