@@ -1,3 +1,3 @@
 //! What the command `weir` does, apart from being a process.
 
-pub mod flows;
+pub mod points;

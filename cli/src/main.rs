@@ -5,9 +5,9 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::runtime::{Builder, Runtime};
-use weir_cli::flows::{self, Filter, Format, GatewayAddress};
+use weir_cli::points::{self, Category, Filter, Format, GatewayAddress};
 use weir_runtime::stop;
 
 /// Watches what weir sees.
@@ -21,23 +21,54 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Prints the live stream of flows, until interrupted.
-    Flows {
-        /// A table for people, or one JSON object a line.
-        #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-        output: Output,
-        /// Only flows whose tag KEY has this VALUE; all of several must match.
-        #[arg(long = "filter", value_name = "KEY=VALUE")]
-        filters: Vec<Filter>,
-        /// Where the gateway listens.
-        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4319")]
-        gateway: GatewayAddress,
+    Flows(Stream),
+    /// Prints the live stream of flows, spans, metric data points or log records, until interrupted.
+    Points {
+        /// The kind of signal; all but `network` come over OTLP.
+        #[arg(short, long)]
+        category: Signal,
+        #[command(flatten)]
+        stream: Stream,
     },
+}
+
+#[derive(Args)]
+struct Stream {
+    /// A table for people, or one JSON object a line.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Output,
+    /// Only Points whose tag KEY has this VALUE; all of several must match. `name` is the Point's name, and
+    /// `resource.KEY` an attribute of its resource.
+    #[arg(long = "filter", value_name = "KEY=VALUE")]
+    filters: Vec<Filter>,
+    /// Where the gateway listens.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4319")]
+    gateway: GatewayAddress,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Signal {
+    Network,
+    Metric,
+    Tracing,
+    Logging,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Output {
     Table,
     Json,
+}
+
+impl From<Signal> for Category {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Network => Self::Network,
+            Signal::Metric => Self::Metric,
+            Signal::Tracing => Self::Tracing,
+            Signal::Logging => Self::Logging,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -56,11 +87,15 @@ fn main() -> ExitCode {
 }
 
 fn run(runtime: &Runtime, command: Command) -> anyhow::Result<()> {
-    let Command::Flows {
+    let (category, stream) = match command {
+        Command::Flows(stream) => (Category::Network, stream),
+        Command::Points { category, stream } => (category.into(), stream),
+    };
+    let Stream {
         output,
         filters,
         gateway,
-    } = command;
+    } = stream;
     let format = match output {
         Output::Json => Format::Json,
         Output::Table => Format::Table {
@@ -69,7 +104,7 @@ fn run(runtime: &Runtime, command: Command) -> anyhow::Result<()> {
     };
     runtime.block_on(async {
         tokio::select! {
-            result = flows::watch(gateway, filters, format, io::stdout()) => Ok(result?),
+            result = points::watch(gateway, category, filters, format, io::stdout()) => Ok(result?),
             _ = stop::requested() => Ok(()),
         }
     })

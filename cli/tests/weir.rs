@@ -21,7 +21,8 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 use weir_proto::observe::v1::{
-    Field, Lost, Point, PointBatch, SubscribeRequest, SubscribeResponse, Tag,
+    Category, Field, List, Lost, Map, Point, PointBatch, Resource, Scope, SubscribeRequest,
+    SubscribeResponse, Tag,
     field::Value,
     observe_server::{Observe, ObserveServer},
     subscribe_response::Message,
@@ -101,8 +102,12 @@ impl Gateway {
 
     /// The command with these arguments, running against this gateway.
     fn weir(&self, arguments: &[&str]) -> Weir {
+        self.run("flows", arguments)
+    }
+
+    fn run(&self, command: &str, arguments: &[&str]) -> Weir {
         let gateway = self.address.to_string();
-        Weir::start(&[&["flows", "--gateway", &gateway], arguments].concat())
+        Weir::start(&[&[command, "--gateway", &gateway], arguments].concat())
     }
 }
 
@@ -203,6 +208,152 @@ async fn json_is_one_point_a_line_with_every_digit() {
     assert_eq!(weir.line().await, wanted);
 }
 
+fn field(key: &str, value: Option<Value>) -> Field {
+    Field {
+        key: key.to_owned(),
+        value,
+    }
+}
+
+fn span() -> Point {
+    let string = |text: &str| Some(Value::String(text.to_owned()));
+    let map = Map {
+        fields: vec![
+            field("none", None),
+            field("bytes", Some(Value::Bytes(vec![1, 0xff]))),
+        ],
+    };
+    let list = List {
+        values: vec![
+            field("", Some(Value::Int(-1))),
+            field("", Some(Value::Map(map))),
+        ],
+    };
+    Point {
+        category: Category::Tracing.into(),
+        name: "GET /\u{1b}[2J".to_owned(),
+        time_unix_nano: 1_700_000_010_123_456_789,
+        start_time_unix_nano: 1_700_000_010_000_000_000,
+        tags: vec![],
+        fields: vec![
+            field("kind", string("server")),
+            field("duration", Some(Value::Int(123_456_789))),
+            field("trace_id", string("0af7651916cd43dd8448eb211c80319c")),
+            field("events", Some(Value::List(list))),
+        ],
+        resource: Some(Resource {
+            attributes: vec![field("service.name", string("cart"))],
+            dropped_attributes_count: 1,
+            schema_url: "u".to_owned(),
+        }),
+        scope: Some(Scope {
+            name: "shop".to_owned(),
+            ..Scope::default()
+        }),
+    }
+}
+
+#[tokio::test]
+async fn a_span_is_printed_with_its_resource_and_scope() {
+    let mut gateway = Gateway::start().await;
+    let filter = [
+        "-c",
+        "tracing",
+        "-o",
+        "json",
+        "--filter",
+        "resource.service.name=cart",
+    ];
+    let mut weir = gateway.run("points", &filter);
+    let asked = gateway.asked.recv().await.expect("a request");
+    assert_eq!(asked.categories, [i32::from(Category::Tracing)]);
+    assert_eq!(asked.filters[0].key, "resource.service.name");
+    gateway.send_points(vec![span()]).await;
+    let wanted = r#"{"category":"tracing","name":"GET /\u001b[2J","time":1700000010123456789,"tags":{},"fields":{"duration":123456789,"events":[-1,{"bytes":"01ff","none":null}],"kind":"server","trace_id":"0af7651916cd43dd8448eb211c80319c"},"start":1700000010000000000,"resource":{"attributes":{"service.name":"cart"},"dropped_attributes_count":1,"schema_url":"u"},"scope":{"attributes":{},"dropped_attributes_count":0,"name":"shop","schema_url":"","version":""}}"#;
+    assert_eq!(weir.line().await, wanted);
+}
+
+#[tokio::test]
+async fn each_category_has_a_table_of_its_own() {
+    let mut log = span();
+    log.fields = vec![
+        field("severity_number", Some(Value::Int(17))),
+        field("body", Some(Value::String("it is\ngone".to_owned()))),
+    ];
+    let mut histogram = span();
+    histogram.name = "latency".to_owned();
+    histogram.tags = vec![Tag {
+        key: "route".to_owned(),
+        value: "/a".to_owned(),
+    }];
+    histogram.fields = vec![
+        field("type", Some(Value::String("histogram".to_owned()))),
+        field("count", Some(Value::Int(7))),
+        field("sum", Some(Value::Float(1.5))),
+        field("unit", Some(Value::String("s".to_owned()))),
+    ];
+    for (category, point, titles, cells) in [
+        (
+            "tracing",
+            span(),
+            vec![
+                "TIME", "UTC", "SERVICE", "KIND", "DURATION", "STATUS", "TRACE", "NAME",
+            ],
+            vec![
+                "22:13:30",
+                "cart",
+                "server",
+                "123",
+                "ms",
+                "-",
+                "0af7651916cd43dd8448eb211c80319c",
+                "GET",
+                r"/\u{1b}[2J",
+            ],
+        ),
+        (
+            "logging",
+            log,
+            vec!["TIME", "UTC", "SERVICE", "SEVERITY", "EVENT", "BODY"],
+            vec![
+                "22:13:30",
+                "cart",
+                "ERROR",
+                "GET",
+                r"/\u{1b}[2J",
+                "it",
+                r"is\ngone",
+            ],
+        ),
+        (
+            "metric",
+            histogram,
+            vec![
+                "TIME", "UTC", "SERVICE", "METRIC", "TYPE", "VALUE", "UNIT", "TAGS",
+            ],
+            vec![
+                "22:13:30",
+                "cart",
+                "latency",
+                "histogram",
+                "7",
+                "Σ",
+                "1.5",
+                "s",
+                "route=/a",
+            ],
+        ),
+    ] {
+        let gateway = Gateway::start().await;
+        let mut weir = gateway.run("points", &["--category", category]);
+        gateway.send_points(vec![point]).await;
+        let words =
+            |line: String| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+        assert_eq!(words(weir.line().await), titles, "{category}");
+        assert_eq!(words(weir.line().await), cells, "{category}");
+    }
+}
+
 #[tokio::test]
 async fn a_table_begins_with_its_header() {
     let gateway = Gateway::start().await;
@@ -265,6 +416,8 @@ async fn wrong_arguments_are_named() {
         (["flows", "--gateway", "nowhere"], "HOST:PORT"),
         (["flows", "--output", "xml"], "xml"),
         (["flows", "--nothing", ""], "--nothing"),
+        (["points", "--category", "flows"], "tracing"),
+        (["points", "--output", "json"], "--category"),
     ] {
         let (status, _, err) = Weir::start(&arguments).end().await;
         assert_eq!(status.code(), Some(2), "{arguments:?}");

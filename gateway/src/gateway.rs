@@ -137,6 +137,7 @@ impl Gateway {
             exporters,
             shown.then(|| Arc::clone(&sources.otlp)),
             sources.spans.clone(),
+            &subscribers,
             &metrics,
         )
         .await?;

@@ -1,4 +1,4 @@
-//! OTLP from the receiver: to every exporter, and metrics and spans to the Prometheus page.
+//! OTLP from the receiver: to every exporter, to subscribers, and metrics and spans to the Prometheus page.
 
 mod meter;
 
@@ -20,6 +20,7 @@ use crate::{
     otlp_metrics::{Dropped, OtlpMetrics},
     self_metrics::{OTLP_WITHOUT_OUTPUT, SelfMetrics},
     span_metrics::SpanMetrics,
+    subscription::Subscribers,
 };
 
 /// How soon a client should try again when every queue is full.
@@ -30,6 +31,7 @@ pub struct OtlpIntake {
     exporters: Vec<Arc<Exporter>>,
     series: Option<Arc<OtlpMetrics>>,
     spans: Option<Arc<SpanMetrics>>,
+    subscribers: Arc<Subscribers>,
     without_output: [Counter; 3],
     stopping: AtomicBool,
 }
@@ -41,12 +43,14 @@ impl OtlpIntake {
         exporters: Vec<Arc<Exporter>>,
         series: Option<Arc<OtlpMetrics>>,
         spans: Option<Arc<SpanMetrics>>,
+        subscribers: Arc<Subscribers>,
         metrics: &SelfMetrics,
     ) -> Self {
         Self {
             exporters,
             series,
             spans,
+            subscribers,
             without_output: [Signal::Traces, Signal::Metrics, Signal::Logs]
                 .map(|signal| metrics.counter(&OTLP_WITHOUT_OUTPUT, &[signal.name()])),
             stopping: AtomicBool::new(false),
@@ -92,6 +96,7 @@ impl Consumer for OtlpIntake {
                 retry_after: RETRY_AFTER,
             });
         }
+        self.subscribers.offer_otlp(&batch);
         let is_forwarded = self.exporters(batch.signal()).next().is_some();
         match (batch.signal(), &self.series, &self.spans) {
             (Signal::Metrics, Some(series), _) => {

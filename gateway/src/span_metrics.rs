@@ -36,6 +36,8 @@ pub const NAMES: [&str; 6] = [
     "traces_span_metrics_duration_seconds_count",
 ];
 const FAMILIES: usize = 3;
+/// `STATUS_CODE_ERROR` of the protocol's `trace.proto`.
+const ERROR: i32 = 2;
 
 /// Longer label sets go to the rest.
 const LONGEST_LABELS: usize = 4 * 1024;
@@ -116,7 +118,8 @@ impl SpanMetrics {
         // Clocks can be set back in the middle of a span.
         let took = span.end.saturating_sub(span.start);
         let bucket = self.bounds.partition_point(|bound| *bound < took);
-        row.add(took, bucket, span.status, now);
+        let is_error = span.status.is_some_and(|status| status.code == ERROR);
+        row.add(took, bucket, is_error, now);
         if self.config.exemplars {
             row.exemplify(bucket, span, seconds(took));
         }

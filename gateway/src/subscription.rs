@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -16,20 +16,23 @@ use metrics::{Counter, Gauge};
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
 use tracing::info;
-use weir_point::PointBatch;
+use weir_point::{
+    Category, PointBatch,
+    otlp::{Encoder, OtlpBatch},
+};
 use weir_proto::observe::v1::{
     Lost, SubscribeRequest, SubscribeResponse,
     observe_server::{Observe, ObserveServer},
     subscribe_response,
 };
 
-use self::filter::Filter;
+use self::filter::{Filter, FilterError};
 use crate::{
     fanout::{self, Cause, Ledger, Output, Receiver, Sender},
     self_metrics::{SUBSCRIBERS, SUBSCRIPTIONS_REFUSED, SelfMetrics},
 };
 
-/// Points in one message: about 200 KiB, far below the 4 MiB a client takes.
+/// Flows in one message: about 200 KiB, far below the 4 MiB a client takes.
 const POINTS_PER_MESSAGE: usize = 256;
 
 /// All subscribers of one gateway.
@@ -39,8 +42,11 @@ pub struct Subscribers {
     ledger: Arc<Ledger>,
     /// `None` once nothing more comes.
     open: RwLock<Option<Vec<Subscriber>>>,
+    /// How many subscribers want each category, so that a batch nobody wants costs one look.
+    wanting: [AtomicUsize; 4],
     count: Gauge,
     refused_filter: Counter,
+    refused_category: Counter,
     refused_limit: Counter,
 }
 
@@ -58,10 +64,25 @@ struct Loss {
     changed: Notify,
 }
 
-/// The matching Points of a batch: their places, rising.
-struct Selected {
-    batch: Arc<PointBatch>,
-    places: Vec<u32>,
+/// The matching Points of a batch.
+enum Selected {
+    /// Their places, rising.
+    Some {
+        batch: Arc<PointBatch>,
+        places: Vec<u32>,
+    },
+    /// All of a request, still encoded. If others came with them, it is a copy without those: what waits must not
+    /// hold more memory than it has use for.
+    Otlp { batch: OtlpBatch, points: usize },
+}
+
+impl Selected {
+    fn points(&self) -> usize {
+        match self {
+            Self::Some { places, .. } => places.len(),
+            Self::Otlp { points, .. } => *points,
+        }
+    }
 }
 
 impl Subscribers {
@@ -72,8 +93,10 @@ impl Subscribers {
             limit,
             ledger: Arc::new(Ledger::new(metrics, "subscription")),
             open: RwLock::new(Some(Vec::new())),
+            wanting: Default::default(),
             count: metrics.gauge(&SUBSCRIBERS, &[]),
             refused_filter: metrics.counter(&SUBSCRIPTIONS_REFUSED, &["filter"]),
+            refused_category: metrics.counter(&SUBSCRIPTIONS_REFUSED, &["category"]),
             refused_limit: metrics.counter(&SUBSCRIPTIONS_REFUSED, &["limit"]),
         })
     }
@@ -84,8 +107,13 @@ impl Subscribers {
     }
 
     fn subscribe(self: &Arc<Self>, request: SubscribeRequest) -> Result<Subscription, Status> {
-        let filter = Filter::new(request.filters).map_err(|mistake| {
-            self.refused_filter.increment(1);
+        let filter = Filter::new(request.filters, &request.categories).map_err(|mistake| {
+            match mistake {
+                FilterError::NoCategory { .. } => self.refused_category.increment(1),
+                FilterError::NoKey | FilterError::TooMany { .. } => {
+                    self.refused_filter.increment(1)
+                }
+            }
             Status::invalid_argument(mistake.to_string())
         })?;
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
@@ -99,6 +127,10 @@ impl Subscribers {
         let ledger = Arc::clone(&self.ledger);
         let (sender, queue) = fanout::queue(self.queue, ledger, Cause::SubscriberGone);
         let lost = Arc::new(Loss::default());
+        let categories = filter.categories().to_vec();
+        for category in &categories {
+            self.wanting[*category as usize].fetch_add(1, Ordering::AcqRel);
+        }
         list.push(Subscriber {
             filter,
             sender,
@@ -109,11 +141,29 @@ impl Subscribers {
             all: Arc::clone(self),
             queue,
             lost,
+            categories,
             current: None,
         })
     }
 
-    fn unsubscribe(&self, lost: &Arc<Loss>) {
+    /// Hands the items of `batch` to those who want them. Must not wait; costs nothing if nobody does.
+    pub fn offer_otlp(&self, batch: &OtlpBatch) {
+        let category = batch.signal().category();
+        if self.wanting[category as usize].load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        for subscriber in open.iter().flatten() {
+            if subscriber.filter.takes(category) {
+                subscriber.offer_otlp(batch);
+            }
+        }
+    }
+
+    fn unsubscribe(&self, lost: &Arc<Loss>, categories: &[Category]) {
+        for category in categories {
+            self.wanting[*category as usize].fetch_sub(1, Ordering::AcqRel);
+        }
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(list) = open.as_mut() {
             list.retain(|subscriber| !Arc::ptr_eq(&subscriber.lost, lost));
@@ -147,14 +197,37 @@ impl Subscriber {
             .filter(|(_, point)| self.filter.matches(point))
             .map(|(place, _)| place)
             .collect();
-        if places.is_empty() {
-            return;
-        }
-        let points = places.len();
-        let selected = Selected {
+        self.queue(Selected::Some {
             batch: Arc::clone(batch),
             places,
+        });
+    }
+
+    /// As [`Self::offer`]; nothing is decoded that the filter does not ask for.
+    fn offer_otlp(&self, batch: &OtlpBatch) {
+        let selected = if self.filter.takes_all() {
+            Selected::Otlp {
+                batch: batch.clone(),
+                points: batch.points().count(),
+            }
+        } else {
+            let mut encoder = Encoder::new(batch.signal());
+            let mut points = 0;
+            for point in batch.points().filter(|own| self.filter.matches_ref(own)) {
+                encoder.keep(&point);
+                points += 1;
+            }
+            let batch = encoder.finish();
+            Selected::Otlp { batch, points }
         };
+        self.queue(selected);
+    }
+
+    fn queue(&self, selected: Selected) {
+        let points = selected.points();
+        if points == 0 {
+            return;
+        }
         if !self.sender.offer(selected, points) {
             self.lost.points.fetch_add(points as u64, Ordering::AcqRel);
             self.lost.changed.notify_one();
@@ -167,6 +240,7 @@ struct Subscription {
     all: Arc<Subscribers>,
     queue: Receiver<Selected>,
     lost: Arc<Loss>,
+    categories: Vec<Category>,
     /// What is being sent, and how much of it was.
     current: Option<(Selected, usize)>,
 }
@@ -196,12 +270,17 @@ impl Subscription {
 
     fn next_part(&mut self) -> Option<weir_proto::observe::v1::PointBatch> {
         let (selected, sent) = self.current.as_mut()?;
-        let rest = &selected.places[*sent..];
-        let part = &rest[..rest.len().min(POINTS_PER_MESSAGE)];
-        let message = message::of(&selected.batch, part);
-        *sent += part.len();
-        self.all.ledger.delivered(part.len());
-        if *sent == selected.places.len() {
+        let message = match selected {
+            Selected::Some { batch, places } => {
+                let rest = &places[*sent..];
+                message::of(batch, &rest[..rest.len().min(POINTS_PER_MESSAGE)])
+            }
+            Selected::Otlp { batch, .. } => message::of_otlp(batch, *sent),
+        };
+        let part = message.points.len();
+        *sent += part;
+        self.all.ledger.delivered(part);
+        if *sent >= selected.points() {
             self.current = None;
         }
         Some(message)
@@ -211,10 +290,10 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some((selected, sent)) = &self.current {
-            let unsent = selected.places.len() - sent;
+            let unsent = selected.points().saturating_sub(*sent);
             self.all.ledger.dropped(Cause::SubscriberGone, unsent);
         }
-        self.all.unsubscribe(&self.lost);
+        self.all.unsubscribe(&self.lost, &self.categories);
     }
 }
 

@@ -7,6 +7,8 @@ pub mod otlp;
 mod table;
 mod value;
 
+use std::sync::Arc;
+
 /// Text that is cheap to keep and to clone: static, or stored in place up to 23
 /// bytes, or shared by reference. Make static ones with [`Text::new_static`].
 pub use smol_str::{SmolStr as Text, ToSmolStr as ToText};
@@ -42,6 +44,36 @@ pub struct Point {
     /// Where the measured time span began: nanoseconds since the epoch, 0 where the
     /// record is about a moment or the beginning is not known.
     pub start: u64,
+    /// Who was measured; shared by all Points of one request that have the same.
+    pub resource: Option<Arc<otlp::Resource>>,
+    /// What has measured; shared likewise.
+    pub scope: Option<Arc<otlp::Scope>>,
+    /// The bytes that the Point was read from, if it came over OTLP. Kept so that what nobody has edited goes
+    /// out as it came in.
+    pub wire: Option<Arc<otlp::Wire>>,
+}
+
+impl Point {
+    /// A Point without tags, fields and times.
+    pub fn new(category: Category, name: Text) -> Self {
+        Self {
+            category,
+            name,
+            tags: Table::default(),
+            fields: Table::default(),
+            time: 0,
+            start: 0,
+            resource: None,
+            scope: None,
+            wire: None,
+        }
+    }
+
+    /// Whether it is not, or no longer, what its [`Self::wire`] says. Costs a few comparisons: tags and fields
+    /// count as edited once anything was set, removed or borrowed for a change, even if they are the same again.
+    pub fn is_edited(&self) -> bool {
+        self.wire.as_ref().is_none_or(|wire| wire.differs(self))
+    }
 }
 
 /// Points that travel together, shared by all outputs as one `Arc`.

@@ -2,9 +2,18 @@
 
 mod attribute;
 mod cursor;
+mod decode;
+mod encode;
 mod fields;
+mod group;
+pub mod logs;
 pub mod metrics;
+mod points;
+mod put;
+mod rebuild;
 mod schema;
+mod series;
+mod shape;
 pub mod traces;
 mod wire;
 
@@ -12,6 +21,10 @@ use bytes::Bytes;
 
 pub use self::{
     attribute::{AnyValue, Array, Attribute, Attributes},
+    encode::{EncodeError, Encoder},
+    group::{EntityRef, Resource, ResourceRef, Scope, ScopeRef},
+    points::{PointRef, Points, Wire},
+    series::{DataPoint, Series},
     wire::WireError,
 };
 

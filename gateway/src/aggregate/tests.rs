@@ -19,12 +19,9 @@ fn point(time: u64, fields: &[(&'static str, Value)]) -> Point {
         table.set(Text::new_static(key), value.clone());
     }
     Point {
-        category: Category::Network,
-        name: Text::new_static("netflow"),
-        tags: Table::default(),
         fields: table,
         time,
-        start: 0,
+        ..Point::new(Category::Network, Text::new_static("netflow"))
     }
 }
 

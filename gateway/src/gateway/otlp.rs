@@ -15,6 +15,7 @@ use crate::{
     otlp_metrics::OtlpMetrics,
     self_metrics::SelfMetrics,
     span_metrics::SpanMetrics,
+    subscription::Subscribers,
 };
 
 /// Where OTLP and flows are sent to.
@@ -70,12 +71,14 @@ impl Otlp {
         exporters: Exporters,
         series: Option<Arc<OtlpMetrics>>,
         spans: Option<Arc<SpanMetrics>>,
+        subscribers: &Arc<Subscribers>,
         metrics: &Arc<SelfMetrics>,
     ) -> Result<Self, StartError> {
         let intake = Arc::new(OtlpIntake::new(
             exporters.all.clone(),
             series,
             spans,
+            Arc::clone(subscribers),
             metrics,
         ));
         let receiver = match receiver {

@@ -76,12 +76,11 @@ pub fn point(event: FlowEvent, host: &Text) -> Result<Point, Malformed> {
     let fields = fields(netflow, event.transport())?;
     let tags = tags(event, host, transport)?;
     Ok(Point {
-        category: Category::Network,
-        name: Text::new_static("netflow"),
         tags,
         fields,
         time,
         start,
+        ..Point::new(Category::Network, Text::new_static("netflow"))
     })
 }
 

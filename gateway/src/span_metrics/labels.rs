@@ -2,7 +2,7 @@
 
 use weir_point::otlp::{
     AnyValue,
-    traces::{ResourceSpans, Span, SpanKind, StatusCode},
+    traces::{ResourceSpans, Span},
 };
 
 use crate::{aggregate::push_label, otlp_metrics::push_value};
@@ -42,7 +42,7 @@ impl<'a, 'batch> Labels<'a, 'batch> {
         self.text.clear();
         self.usual.fill(AnyValue::Empty);
         let mut service = AnyValue::Empty;
-        for attribute in resource.attributes() {
+        for attribute in resource.resource().attributes() {
             if attribute.key == SERVICE {
                 service = attribute.value.clone();
             }
@@ -67,18 +67,19 @@ impl<'a, 'batch> Labels<'a, 'batch> {
         self.text
             .push_str(if self.text.is_empty() { "" } else { "," });
         self.text.push_str(match span.kind {
-            SpanKind::Unspecified => "span_kind=\"SPAN_KIND_UNSPECIFIED\"",
-            SpanKind::Internal => "span_kind=\"SPAN_KIND_INTERNAL\"",
-            SpanKind::Server => "span_kind=\"SPAN_KIND_SERVER\"",
-            SpanKind::Client => "span_kind=\"SPAN_KIND_CLIENT\"",
-            SpanKind::Producer => "span_kind=\"SPAN_KIND_PRODUCER\"",
-            SpanKind::Consumer => "span_kind=\"SPAN_KIND_CONSUMER\"",
+            1 => "span_kind=\"SPAN_KIND_INTERNAL\"",
+            2 => "span_kind=\"SPAN_KIND_SERVER\"",
+            3 => "span_kind=\"SPAN_KIND_CLIENT\"",
+            4 => "span_kind=\"SPAN_KIND_PRODUCER\"",
+            5 => "span_kind=\"SPAN_KIND_CONSUMER\"",
+            _ => "span_kind=\"SPAN_KIND_UNSPECIFIED\"",
         });
-        self.text.push_str(match span.status {
-            StatusCode::Unset => ",status_code=\"STATUS_CODE_UNSET\"",
-            StatusCode::Ok => ",status_code=\"STATUS_CODE_OK\"",
-            StatusCode::Error => ",status_code=\"STATUS_CODE_ERROR\"",
-        });
+        self.text
+            .push_str(match span.status.map_or(0, |status| status.code) {
+                1 => ",status_code=\"STATUS_CODE_OK\"",
+                super::ERROR => ",status_code=\"STATUS_CODE_ERROR\"",
+                _ => ",status_code=\"STATUS_CODE_UNSET\"",
+            });
         if !self.dimensions.is_empty() {
             self.dimensions(span);
         }

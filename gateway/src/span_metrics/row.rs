@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use weir_point::otlp::traces::{Span, StatusCode};
+use weir_point::otlp::traces::Span;
 
 use crate::page::{Exemplar, Exemplars, Origin};
 
@@ -33,9 +33,9 @@ impl Row {
         }
     }
 
-    pub(super) fn add(&mut self, took: u64, bucket: usize, status: StatusCode, now: Instant) {
+    pub(super) fn add(&mut self, took: u64, bucket: usize, is_error: bool, now: Instant) {
         self.touched = now;
-        self.errors += u64::from(status == StatusCode::Error);
+        self.errors += u64::from(is_error);
         self.sum = self.sum.saturating_add(took);
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;

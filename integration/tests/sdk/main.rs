@@ -10,7 +10,7 @@ mod death;
 mod emitters;
 mod tee;
 
-use std::net::SocketAddr;
+use std::{env, fs, net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
 use opentelemetry_proto::tonic::collector::{
@@ -83,6 +83,45 @@ fn arrived(received: &Received) -> [Vec<Vec<u8>>; 3] {
     ]
 }
 
+/// A folder to keep requests in as they were on the wire, for the tests of other crates.
+const SAMPLES: &str = "WEIR_SDK_SAMPLES";
+
+/// Keeps the largest request of each signal that is protobuf.
+fn keep(sent: &[Sent], sdk: Sdk, protocol: &str, folder: &Path) -> anyhow::Result<()> {
+    if protocol != "http/protobuf" {
+        return Ok(());
+    }
+    for signal in ["traces", "metrics", "logs"] {
+        let ours = sent.iter().filter(|sent| sent.path.ends_with(signal));
+        let messages = ours
+            .map(Sent::message)
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut largest = messages
+            .into_iter()
+            .max_by_key(Vec::len)
+            .context("no request")?;
+        hide(
+            &mut largest,
+            env!("CARGO_MANIFEST_DIR").trim_end_matches("/integration"),
+        );
+        let name = format!("{sdk:?}-{signal}.bin").to_lowercase();
+        fs::write(folder.join(name), largest)?;
+    }
+    Ok(())
+}
+
+/// Stack traces name the folder of the repository, which is nobody's business. The length stays, so that the request
+/// is still one.
+fn hide(message: &mut [u8], folder: &str) {
+    let mut at = 0;
+    while let Some(part) = message.get_mut(at..at + folder.len()) {
+        if part == folder.as_bytes() {
+            part[1..].fill(b'x');
+        }
+        at += 1;
+    }
+}
+
 async fn round_trip(sdk: Sdk, protocols: &[&str]) -> anyhow::Result<()> {
     for protocol in protocols {
         for compression in ["none", "gzip"] {
@@ -97,11 +136,17 @@ async fn round_trip(sdk: Sdk, protocols: &[&str]) -> anyhow::Result<()> {
                 otlp.http
             };
             let tee = Tee::to(entry).await?;
-            let (protocol, to) = ((*protocol).to_owned(), tee.address.to_string());
+            let case_protocol = (*protocol).to_owned();
+            let (protocol, to) = (case_protocol.clone(), tee.address.to_string());
             tokio::task::spawn_blocking(move || sdk.emit(&protocol, &to, compression))
                 .await?
                 .context(case.clone())?;
 
+            if compression == "none"
+                && let Some(folder) = env::var_os(SAMPLES)
+            {
+                keep(&tee.sent(), sdk, &case_protocol, Path::new(&folder))?;
+            }
             let expected = expected(&tee.sent())?;
             for (what, signal) in expected.iter().zip(["traces", "metrics", "logs"]) {
                 assert!(!what.is_empty(), "{case}: no {signal} were sent");

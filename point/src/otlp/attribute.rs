@@ -68,18 +68,58 @@ impl<'a> Iterator for Attributes<'a> {
             List::Direct(list) => list.next(),
             List::Nested(list) => list.next(),
         }?;
-        let mut attribute = Attribute {
+        Some(Attribute::read(raw.bytes()))
+    }
+}
+
+impl<'a> Attribute<'a> {
+    #[inline]
+    pub(super) fn read(message: &'a [u8]) -> Self {
+        Self::read_short(message).unwrap_or_else(|| Self::read_any(message))
+    }
+
+    /// A key and a value in this order, each below 128 bytes: what SDKs write nearly always. Saves half the time.
+    #[inline]
+    fn read_short(message: &'a [u8]) -> Option<Self> {
+        let ([0x0a, key_length @ ..0x80], rest) = message.split_first_chunk::<2>()? else {
+            return None;
+        };
+        let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
+        let ([0x12, length @ ..0x80], content) = rest.split_first_chunk::<2>()? else {
+            return None;
+        };
+        if usize::from(*length) != content.len() {
+            return None;
+        }
+        let value = match content {
+            [0x0a, length @ ..0x80, text @ ..] if usize::from(*length) == text.len() => {
+                AnyValue::Text(std::str::from_utf8(text).ok()?)
+            }
+            [0x10, answer @ ..0x80] => AnyValue::Bool(*answer != 0),
+            [0x18, number @ ..0x80] => AnyValue::Int(i64::from(*number)),
+            content => {
+                let mut value = AnyValue::Empty;
+                value.read(content);
+                value
+            }
+        };
+        let key = std::str::from_utf8(key).ok()?;
+        Some(Self { key, value })
+    }
+
+    fn read_any(message: &'a [u8]) -> Self {
+        let mut attribute = Self {
             key: "",
             value: AnyValue::Empty,
         };
-        for (number, raw) in Fields::of(raw.bytes()) {
+        for (number, raw) in Fields::of(message) {
             match number {
                 1 => attribute.key = raw.text(),
                 2 => attribute.value.read(raw.bytes()),
                 _ => {}
             }
         }
-        Some(attribute)
+        attribute
     }
 }
 
@@ -95,7 +135,7 @@ impl<'a> Iterator for Array<'a> {
 
 impl<'a> AnyValue<'a> {
     /// Of several alternatives in one message the last counts.
-    fn read(&mut self, message: &'a [u8]) {
+    pub(super) fn read(&mut self, message: &'a [u8]) {
         #[expect(
             clippy::cast_possible_wrap,
             reason = "how protobuf encodes negative numbers"

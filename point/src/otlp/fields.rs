@@ -7,7 +7,7 @@ use super::cursor::{Cursor, WireType};
 pub(super) enum Raw<'a> {
     Varint(u64),
     Fixed64(u64),
-    Fixed32,
+    Fixed32(u32),
     Bytes(&'a [u8]),
 }
 
@@ -20,8 +20,31 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// As decoders read 32-bit integers.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "as every protobuf decoder does"
+    )]
+    pub(super) fn varint32(self) -> u32 {
+        self.varint() as u32
+    }
+
+    /// The number that protobuf encodes so that small negative ones stay short.
+    pub(super) fn zigzag(self) -> i32 {
+        let encoded = self.varint32();
+        (encoded >> 1).cast_signed() ^ -(encoded & 1).cast_signed()
+    }
+
     pub(super) fn fixed64(self) -> u64 {
         if let Self::Fixed64(value) = self {
+            value
+        } else {
+            0
+        }
+    }
+
+    pub(super) fn fixed32(self) -> u32 {
+        if let Self::Fixed32(value) = self {
             value
         } else {
             0
@@ -58,6 +81,33 @@ impl<'a> Fields<'a> {
     pub(super) const fn at(&self) -> usize {
         self.0.at
     }
+
+    /// The next field with its place in the message.
+    #[inline]
+    pub(super) fn next_placed(&mut self) -> Option<Placed<'a>> {
+        let from = self.at();
+        let (number, raw) = self.next()?;
+        Some(Placed {
+            number,
+            raw,
+            from,
+            to: self.at(),
+        })
+    }
+
+    /// The rest of the fields with their places in the message.
+    pub(super) fn placed(mut self) -> impl Iterator<Item = Placed<'a>> {
+        std::iter::from_fn(move || self.next_placed())
+    }
+}
+
+/// A field and where it stands, tag included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placed<'a> {
+    pub(super) number: u32,
+    pub(super) raw: Raw<'a>,
+    pub(super) from: usize,
+    pub(super) to: usize,
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -70,10 +120,7 @@ impl<'a> Iterator for Fields<'a> {
             WireType::Varint => Raw::Varint(self.0.varint().ok()?),
             WireType::Fixed64 => Raw::Fixed64(u64::from_le_bytes(self.0.fixed().ok()?)),
             WireType::Length => Raw::Bytes(self.0.chunk().ok()?),
-            WireType::Fixed32 => {
-                self.0.fixed::<4>().ok()?;
-                Raw::Fixed32
-            }
+            WireType::Fixed32 => Raw::Fixed32(u32::from_le_bytes(self.0.fixed().ok()?)),
         };
         Some((number, raw))
     }
@@ -172,7 +219,7 @@ impl<'a, I: Iterator<Item = Raw<'a>>> Iterator for Numbers<'a, I> {
             match self.lists.next()? {
                 Raw::Varint(number) | Raw::Fixed64(number) => return Some(number),
                 Raw::Bytes(bytes) => self.packed = Cursor::new(bytes),
-                Raw::Fixed32 => {}
+                Raw::Fixed32(_) => {}
             }
         }
         match self.wire_type {

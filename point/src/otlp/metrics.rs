@@ -3,7 +3,7 @@
 mod points;
 
 use super::{
-    Attributes, OtlpBatch, Signal,
+    Attributes, OtlpBatch, ResourceRef, ScopeRef, Signal,
     fields::{Fields, Nested, Occurrences, Raw},
 };
 
@@ -33,6 +33,11 @@ impl<'a> ResourceMetrics<'a> {
         Attributes::nested(1, 1, self.0)
     }
 
+    /// The whole resource.
+    pub const fn resource(&self) -> ResourceRef<'a> {
+        ResourceRef(self.0)
+    }
+
     /// Its metrics by instrumentation scope.
     pub fn scopes(&self) -> impl Iterator<Item = ScopeMetrics<'a>> + Clone + use<'a> {
         Occurrences::of(2, self.0).map(|raw| ScopeMetrics(raw.bytes()))
@@ -44,6 +49,11 @@ impl<'a> ResourceMetrics<'a> {
 pub struct ScopeMetrics<'a>(&'a [u8]);
 
 impl<'a> ScopeMetrics<'a> {
+    /// The whole scope.
+    pub const fn scope(&self) -> ScopeRef<'a> {
+        ScopeRef(self.0)
+    }
+
     /// The name of the scope; empty if not given.
     pub fn name(&self) -> &'a str {
         Nested::of(1, 1, self.0).last().map_or("", Raw::text)
@@ -76,6 +86,7 @@ pub struct Metric<'a> {
     pub unit: &'a str,
     /// Its data points; of several kinds in one metric the last counts.
     pub data: Data<'a>,
+    message: &'a [u8],
 }
 
 /// The kinds of metrics.
@@ -123,11 +134,11 @@ pub enum Temporality {
     Cumulative,
 }
 
-const GAUGE: u32 = 5;
-const SUM: u32 = 7;
-const HISTOGRAM: u32 = 9;
-const EXPONENTIAL: u32 = 10;
-const SUMMARY: u32 = 11;
+pub(super) const GAUGE: u32 = 5;
+pub(super) const SUM: u32 = 7;
+pub(super) const HISTOGRAM: u32 = 9;
+pub(super) const EXPONENTIAL: u32 = 10;
+pub(super) const SUMMARY: u32 = 11;
 
 impl<'a> Metric<'a> {
     fn read(message: &'a [u8]) -> Self {
@@ -136,27 +147,59 @@ impl<'a> Metric<'a> {
             description: "",
             unit: "",
             data: Data::Empty,
+            message,
         };
-        // The kind that came last, and where its run of occurrences begins.
-        let (mut kind, mut from) = (0, 0);
-        let mut fields = Fields::of(message);
-        loop {
-            let at = fields.at();
-            let Some((number, raw)) = fields.next() else {
-                break;
-            };
-            match number {
-                1 => metric.name = raw.text(),
-                2 => metric.description = raw.text(),
-                3 => metric.unit = raw.text(),
-                GAUGE | SUM | HISTOGRAM | EXPONENTIAL | SUMMARY if number != kind => {
-                    (kind, from) = (number, at);
-                }
+        let mut run = Run::default();
+        for field in Fields::of(message).placed() {
+            run.see(field.number, field.from);
+            match field.number {
+                1 => metric.name = field.raw.text(),
+                2 => metric.description = field.raw.text(),
+                3 => metric.unit = field.raw.text(),
                 _ => {}
             }
         }
-        metric.data = Data::read(kind, message.get(from..).unwrap_or_default());
+        metric.data = Data::read(run.kind, message.get(run.from..).unwrap_or_default());
         metric
+    }
+
+    /// What else is known about it.
+    pub const fn metadata(&self) -> Attributes<'a> {
+        Attributes::of(12, self.message)
+    }
+}
+
+/// The kind of data that came last in a metric, which is the one that counts, and where its run of
+/// occurrences begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Run {
+    /// The number of its field; 0 for none.
+    pub(super) kind: u32,
+    pub(super) from: usize,
+}
+
+impl Run {
+    pub(super) const fn is_kind(number: u32) -> bool {
+        matches!(number, GAUGE | SUM | HISTOGRAM | EXPONENTIAL | SUMMARY)
+    }
+
+    pub(super) fn of(metric: &[u8]) -> Self {
+        let mut run = Self::default();
+        for field in Fields::of(metric).placed() {
+            run.see(field.number, field.from);
+        }
+        run
+    }
+
+    fn see(&mut self, number: u32, from: usize) {
+        if Self::is_kind(number) && number != self.kind {
+            (self.kind, self.from) = (number, from);
+        }
+    }
+
+    /// Whether the field `number` that begins at `from` holds data points that count.
+    pub(super) const fn holds(&self, number: u32, from: usize) -> bool {
+        number == self.kind && from >= self.from
     }
 }
 

@@ -96,7 +96,7 @@ fn two_requests_in_a_row_are_one_request_with_the_items_of_both() {
 }
 
 /// Changes a few bytes: most results are no request any more, but some are.
-fn spoil(bytes: &mut Vec<u8>, rng: &mut Rng) {
+pub(crate) fn spoil(bytes: &mut Vec<u8>, rng: &mut Rng) {
     for _ in 0..rng.usize(1..4) {
         if bytes.is_empty() {
             return;

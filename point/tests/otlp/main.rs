@@ -1,6 +1,10 @@
 //! OTLP requests as bytes, against what prost makes of them.
 
+mod anew;
 mod check;
+mod edit;
 mod generate;
 mod limits;
 mod metrics;
+mod points;
+mod readers;

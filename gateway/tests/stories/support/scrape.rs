@@ -66,14 +66,7 @@ impl Metrics {
                 Some((name, rest)) => (name, parse_labels(rest)),
                 None => (series, Labels::new()),
             };
-            let of_histogram = ["_bucket", "_sum", "_count"].iter().any(|part| {
-                let family = name.strip_suffix(part);
-                family.is_some_and(|f| metrics.types.get(f).is_some_and(|t| t == "histogram"))
-            });
-            assert!(
-                of_histogram || metrics.types.contains_key(name),
-                "no type before {line}"
-            );
+            assert!(metrics.has_type(name), "no type before {line}");
             assert!(
                 seen.insert((name.to_owned(), labels.clone())),
                 "series twice: {line}"
@@ -82,6 +75,18 @@ impl Metrics {
             metrics.samples.push((name.to_owned(), labels, value));
         }
         metrics
+    }
+
+    /// Whether the series belongs to a family; those of histograms have suffixes.
+    fn has_type(&self, name: &str) -> bool {
+        let suffixes = ["_bucket", "_sum", "_count"].into_iter();
+        let mut families = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
+        self.types.contains_key(name)
+            || families.any(|family| {
+                self.types
+                    .get(family)
+                    .is_some_and(|kind| kind == "histogram")
+            })
     }
 
     /// The sum of the series of `name` that have these labels.

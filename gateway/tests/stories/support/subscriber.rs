@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::time::timeout;
 use tonic::{Status, Streaming, transport::Channel};
 use weir_proto::observe::v1::{
-    Point, SubscribeRequest, SubscribeResponse, TagFilter, observe_client::ObserveClient,
+    Category, Point, SubscribeRequest, SubscribeResponse, TagFilter, observe_client::ObserveClient,
     subscribe_response::Message,
 };
 
@@ -27,6 +27,26 @@ impl Subscriber {
         gateway: SocketAddr,
         filters: &[(&str, &str)],
     ) -> Result<Self, Status> {
+        Self::try_connect_to(gateway, &[], filters).await
+    }
+
+    /// Of these categories only.
+    pub(crate) async fn connect_to(
+        gateway: SocketAddr,
+        categories: &[Category],
+        filters: &[(&str, &str)],
+    ) -> Self {
+        let numbers: Vec<i32> = categories.iter().map(|own| (*own).into()).collect();
+        Self::try_connect_to(gateway, &numbers, filters)
+            .await
+            .expect("a subscription")
+    }
+
+    pub(crate) async fn try_connect_to(
+        gateway: SocketAddr,
+        categories: &[i32],
+        filters: &[(&str, &str)],
+    ) -> Result<Self, Status> {
         let channel = Channel::from_shared(format!("http://{gateway}"))
             .expect("a URL")
             // Small, so that a subscriber that does not read is noticed soon.
@@ -43,7 +63,10 @@ impl Subscriber {
             })
             .collect();
         let responses = ObserveClient::new(channel)
-            .subscribe(SubscribeRequest { filters })
+            .subscribe(SubscribeRequest {
+                filters,
+                categories: categories.to_vec(),
+            })
             .await?
             .into_inner();
         Ok(Self { responses })

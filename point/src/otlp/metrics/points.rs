@@ -6,7 +6,7 @@ use crate::otlp::{
 };
 
 /// Set where a series has ended: the point has no value.
-const NO_RECORDED_VALUE: u64 = 1;
+const NO_RECORDED_VALUE: u32 = 1;
 
 /// A measured number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +56,15 @@ pub struct Span {
     pub time: u64,
     /// Whether the series has ended, so that the point has no value.
     pub no_recorded_value: bool,
+    /// All flags; [`Self::no_recorded_value`] is the lowest bit.
+    pub flags: u32,
+}
+
+impl Span {
+    fn set_flags(&mut self, flags: u32) {
+        self.flags = flags;
+        self.no_recorded_value = flags & NO_RECORDED_VALUE != 0;
+    }
 }
 
 /// A point of a gauge or a sum.
@@ -70,7 +79,7 @@ pub struct NumberPoint<'a> {
 
 impl<'a> NumberPoint<'a> {
     #[inline]
-    fn read(message: &'a [u8]) -> Self {
+    pub(in crate::otlp) fn read(message: &'a [u8]) -> Self {
         let (mut span, mut value) = (Span::default(), None);
         for (number, raw) in Fields::of(message) {
             match number {
@@ -78,7 +87,7 @@ impl<'a> NumberPoint<'a> {
                 3 => span.time = raw.fixed64(),
                 4 => value = Some(Number::Double(raw.double())),
                 6 => value = Some(Number::Int(raw.fixed64().cast_signed())),
-                8 => span.no_recorded_value = raw.varint() & NO_RECORDED_VALUE != 0,
+                8 => span.set_flags(raw.varint32()),
                 _ => {}
             }
         }
@@ -117,7 +126,7 @@ pub struct HistogramPoint<'a> {
 }
 
 impl<'a> HistogramPoint<'a> {
-    fn read(message: &'a [u8]) -> Self {
+    pub(in crate::otlp) fn read(message: &'a [u8]) -> Self {
         let mut point = Self {
             span: Span::default(),
             count: 0,
@@ -132,7 +141,7 @@ impl<'a> HistogramPoint<'a> {
                 3 => point.span.time = raw.fixed64(),
                 4 => point.count = raw.fixed64(),
                 5 => point.sum = Some(raw.double()),
-                10 => point.span.no_recorded_value = raw.varint() & NO_RECORDED_VALUE != 0,
+                10 => point.span.set_flags(raw.varint32()),
                 11 => point.min = Some(raw.double()),
                 12 => point.max = Some(raw.double()),
                 _ => {}
@@ -186,7 +195,7 @@ pub struct ExponentialPoint<'a> {
 }
 
 impl<'a> ExponentialPoint<'a> {
-    fn read(message: &'a [u8]) -> Self {
+    pub(in crate::otlp) fn read(message: &'a [u8]) -> Self {
         let mut point = Self {
             span: Span::default(),
             count: 0,
@@ -204,9 +213,9 @@ impl<'a> ExponentialPoint<'a> {
                 3 => point.span.time = raw.fixed64(),
                 4 => point.count = raw.fixed64(),
                 5 => point.sum = Some(raw.double()),
-                6 => point.scale = zigzag(raw.varint()),
+                6 => point.scale = raw.zigzag(),
                 7 => point.zero_count = raw.fixed64(),
-                10 => point.span.no_recorded_value = raw.varint() & NO_RECORDED_VALUE != 0,
+                10 => point.span.set_flags(raw.varint32()),
                 12 => point.min = Some(raw.double()),
                 13 => point.max = Some(raw.double()),
                 14 => point.zero_threshold = raw.double(),
@@ -249,7 +258,7 @@ impl<'a> Buckets<'a> {
     fn read(number: u32, message: &'a [u8]) -> Self {
         let offset = Nested::of(number, 1, message).last();
         Self {
-            offset: offset.map_or(0, |raw| zigzag(raw.varint())),
+            offset: offset.map_or(0, |raw| raw.zigzag()),
             counts: Nested::of(number, 2, message),
         }
     }
@@ -273,7 +282,7 @@ pub struct SummaryPoint<'a> {
 }
 
 impl<'a> SummaryPoint<'a> {
-    fn read(message: &'a [u8]) -> Self {
+    pub(in crate::otlp) fn read(message: &'a [u8]) -> Self {
         let mut point = Self {
             span: Span::default(),
             count: 0,
@@ -286,7 +295,7 @@ impl<'a> SummaryPoint<'a> {
                 3 => point.span.time = raw.fixed64(),
                 4 => point.count = raw.fixed64(),
                 5 => point.sum = raw.double(),
-                8 => point.span.no_recorded_value = raw.varint() & NO_RECORDED_VALUE != 0,
+                8 => point.span.set_flags(raw.varint32()),
                 _ => {}
             }
         }
@@ -329,7 +338,7 @@ pub struct Exemplar<'a> {
 }
 
 impl<'a> Exemplar<'a> {
-    fn read(message: &'a [u8]) -> Self {
+    pub(in crate::otlp) fn read(message: &'a [u8]) -> Self {
         let mut exemplar = Self {
             time: 0,
             value: None,
@@ -358,14 +367,4 @@ impl<'a> Exemplar<'a> {
 
 fn exemplars(number: u32, message: &[u8]) -> impl Iterator<Item = Exemplar<'_>> + Clone {
     Occurrences::of(number, message).map(|raw| Exemplar::read(raw.bytes()))
-}
-
-/// The number that protobuf encodes so that small negative ones stay short.
-const fn zigzag(encoded: u64) -> i32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "as every protobuf decoder does"
-    )]
-    let encoded = encoded as u32;
-    (encoded >> 1).cast_signed() ^ -(encoded & 1).cast_signed()
 }

@@ -1,4 +1,4 @@
-//! `weir flows`: the live stream of Points, printed.
+//! `weir flows` and `weir points`: the live stream of Points, printed.
 
 mod json;
 mod request;
@@ -20,10 +20,12 @@ use weir_proto::observe::v1::{
     subscribe_response::Message,
 };
 
-pub use self::request::{Filter, GatewayAddress, InvalidAddress, InvalidFilter};
+pub use self::request::{Category, Filter, GatewayAddress, InvalidAddress, InvalidFilter};
 use self::table::Table;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// What a message with a few Points of whatever an application has written may take.
+const MAX_MESSAGE: usize = 256 * 1024 * 1024;
 /// A gateway that vanished without a word is noticed within the sum of these.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(5);
@@ -81,19 +83,20 @@ pub enum WatchError {
     Writer(#[source] JoinError),
 }
 
-/// Print every Point that matches all `filters` to `out`, until the reader of `out`
-/// has enough. Losses are told on standard error.
+/// Print every Point of `category` that matches all `filters` to `out`, until the reader
+/// of `out` has enough. Losses are told on standard error.
 ///
 /// # Errors
 /// Whatever else ends the stream.
 pub async fn watch(
     gateway: GatewayAddress,
+    category: Category,
     filters: Vec<Filter>,
     format: Format,
     out: impl Write + Send + 'static,
 ) -> Result<(), WatchError> {
-    let mut responses = subscribe(&gateway, filters).await?;
-    let mut printer = Printer::new(format);
+    let mut responses = subscribe(&gateway, category, filters).await?;
+    let mut printer = Printer::new(category, format);
     let mut out = Output(out);
     loop {
         let response = responses
@@ -123,6 +126,7 @@ pub async fn watch(
 
 async fn subscribe(
     gateway: &GatewayAddress,
+    category: Category,
     filters: Vec<Filter>,
 ) -> Result<Streaming<SubscribeResponse>, WatchError> {
     let unreachable = |source| WatchError::Unreachable {
@@ -139,8 +143,10 @@ async fn subscribe(
         .map_err(unreachable)?;
     let request = SubscribeRequest {
         filters: filters.into_iter().map(Filter::into_wire).collect(),
+        categories: vec![category.into_wire().into()],
     };
-    let response = ObserveClient::new(channel).subscribe(request).await;
+    let mut client = ObserveClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+    let response = client.subscribe(request).await;
     let responses = response.map_err(|status| WatchError::Refused {
         gateway: gateway.clone(),
         status: status.into(),
@@ -162,9 +168,11 @@ enum Printer {
 }
 
 impl Printer {
-    fn new(format: Format) -> Self {
+    fn new(category: Category, format: Format) -> Self {
         match format {
-            Format::Table { repeat_header } => Self::Table(Table::new(repeat_header).into()),
+            Format::Table { repeat_header } => {
+                Self::Table(Table::new(category, repeat_header).into())
+            }
             Format::Json => Self::Json,
         }
     }

@@ -59,7 +59,7 @@ fn printed(table: &mut Table, points: &[Point]) -> String {
 
 #[test]
 fn a_row_shows_who_talks_to_whom_and_how_much() {
-    let text = printed(&mut Table::new(false), &[outgoing()]);
+    let text = printed(&mut Table::new(Category::Network, false), &[outgoing()]);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines,
@@ -75,7 +75,7 @@ fn a_row_shows_who_talks_to_whom_and_how_much() {
 #[test]
 fn what_is_not_known_is_a_dash() {
     let text = printed(
-        &mut Table::new(false),
+        &mut Table::new(Category::Network, false),
         &[point(&[("src_ip", "10.0.0.1")], &[])],
     );
     let row: Vec<&str> = text
@@ -108,7 +108,7 @@ fn what_is_not_known_is_a_dash() {
 fn a_screen_gets_the_header_again_and_a_pipe_gets_it_once() {
     let points = vec![outgoing(); 100];
     let headers = |repeat| {
-        let text = printed(&mut Table::new(repeat), &points);
+        let text = printed(&mut Table::new(Category::Network, repeat), &points);
         text.lines().filter(|line| line.starts_with("TIME")).count()
     };
     assert_eq!((headers(true), headers(false)), (3, 1));
@@ -118,7 +118,10 @@ fn a_screen_gets_the_header_again_and_a_pipe_gets_it_once() {
 fn a_long_name_widens_its_column_for_the_rows_after_it() {
     let mut long = outgoing();
     long.tags[1].value = "a-process-with-quite-a-long-name".to_owned();
-    let text = printed(&mut Table::new(false), &[outgoing(), long, outgoing()]);
+    let text = printed(
+        &mut Table::new(Category::Network, false),
+        &[outgoing(), long, outgoing()],
+    );
     let places: Vec<_> = text
         .lines()
         .skip(1)
@@ -132,7 +135,7 @@ fn a_long_name_widens_its_column_for_the_rows_after_it() {
 fn a_process_cannot_write_to_the_terminal_by_its_name() {
     let mut hostile = outgoing();
     hostile.tags[1].value = "\u{1b}[2Jné\n".to_owned();
-    let text = printed(&mut Table::new(false), &[hostile]);
+    let text = printed(&mut Table::new(Category::Network, false), &[hostile]);
     assert!(text.contains(r"\u{1b}[2Jné\n(4242)"), "{text}");
     assert_eq!(text.lines().count(), 2);
 }

@@ -3,7 +3,31 @@
 use std::{fmt, str::FromStr};
 
 use tonic::transport::Uri;
-use weir_proto::observe::v1::TagFilter;
+use weir_proto::observe::v1::{self as wire, TagFilter};
+
+/// A kind of signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    /// Flows.
+    Network,
+    /// Metric data points that came over OTLP.
+    Metric,
+    /// Spans.
+    Tracing,
+    /// Log records.
+    Logging,
+}
+
+impl Category {
+    pub(super) fn into_wire(self) -> wire::Category {
+        match self {
+            Self::Network => wire::Category::Network,
+            Self::Metric => wire::Category::Metric,
+            Self::Tracing => wire::Category::Tracing,
+            Self::Logging => wire::Category::Logging,
+        }
+    }
+}
 
 /// A condition on a tag, written `KEY=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,6 +31,12 @@ pub(super) fn microseconds(time: f64) -> String {
     format!("{} {unit}", three_digits(amount))
 }
 
+/// A time given in nanoseconds with three digits.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub(super) fn nanoseconds(time: i64) -> String {
+    microseconds(time as f64 / 1e3)
+}
+
 fn three_digits(amount: f64) -> String {
     match amount.abs() {
         small if small < 9.995 => format!("{amount:.2}"),

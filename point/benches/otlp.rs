@@ -1,4 +1,4 @@
-//! What it costs to check a request, and to read its metrics.
+//! What it costs to check a request, to read it, and to write it again; and what decoding it costs.
 
 use std::hint::black_box;
 
@@ -14,7 +14,10 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span, span::Event},
 };
 use prost::Message as _;
-use weir_point::otlp::{OtlpBatch, Signal, metrics};
+use weir_point::{
+    Text,
+    otlp::{self, DataPoint, Encoder, OtlpBatch, Signal, metrics},
+};
 
 const ITEMS: usize = 1000;
 
@@ -131,7 +134,7 @@ fn read(batch: &OtlpBatch) -> usize {
     length
 }
 
-fn otlp(criterion: &mut Criterion) {
+fn check(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("otlp");
     group.throughput(Throughput::Elements(ITEMS as u64));
     let (spans, points) = (spans(), points());
@@ -150,5 +153,147 @@ fn otlp(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, otlp);
+/// Everything that a span says, to the last attribute.
+fn read_spans(batch: &OtlpBatch) -> usize {
+    let mut length = 0;
+    for point in batch.points() {
+        let span = point.span().expect("a span");
+        length += attributes(span.attributes()) + span.name.len();
+        length += span
+            .events()
+            .map(|event| attributes(event.attributes()))
+            .sum::<usize>();
+        black_box(span);
+    }
+    length
+}
+
+fn read_points(batch: &OtlpBatch) -> usize {
+    let mut length = 0;
+    for point in batch.points() {
+        length += attributes(point.attributes());
+        if let Some(DataPoint::Number(number)) = point.data_point() {
+            black_box(number.value);
+        }
+    }
+    length
+}
+
+fn attributes(attributes: otlp::Attributes<'_>) -> usize {
+    attributes
+        .map(|own| {
+            let value = match own.value {
+                otlp::AnyValue::Text(text) => text.len(),
+                other => {
+                    black_box(other);
+                    0
+                }
+            };
+            own.key.len() + value
+        })
+        .sum()
+}
+
+/// Every `step`th span gets another tag.
+fn edit(batch: &OtlpBatch, step: usize) -> OtlpBatch {
+    let mut encoder = Encoder::new(Signal::Traces);
+    for (number, point) in batch.points().enumerate() {
+        if number % step == 0 {
+            let mut point = point.to_point();
+            point
+                .tags
+                .set(Text::new_static("url.scheme"), Text::new_static("http"));
+            encoder.push(&point).expect("a span");
+        } else {
+            encoder.keep(&point);
+        }
+    }
+    encoder.finish()
+}
+
+/// As [`edit`] by the structs of `opentelemetry-proto`.
+fn edit_by_prost(bytes: &Bytes, step: usize) -> Vec<u8> {
+    let mut request = ExportTraceServiceRequest::decode(bytes.clone()).expect("a request");
+    let scopes = request.resource_spans.iter_mut();
+    let spans = scopes
+        .flat_map(|own| &mut own.scope_spans)
+        .flat_map(|own| &mut own.spans);
+    for span in spans.step_by(step) {
+        for own in &mut span.attributes {
+            if own.key == "url.scheme" {
+                *own = text("url.scheme", "http");
+            }
+        }
+    }
+    request.encode_to_vec()
+}
+
+fn points_of_spans(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("span");
+    group.throughput(Throughput::Elements(ITEMS as u64));
+    let bytes = spans();
+    let batch = OtlpBatch::check(Signal::Traces, bytes.clone()).expect("a request");
+    group.bench_function("find each", |bench| bench.iter(|| batch.points().count()));
+    group.bench_function("read all in place", |bench| {
+        bench.iter(|| read_spans(&batch))
+    });
+    group.bench_function("one tag of each", |bench| {
+        bench.iter(|| {
+            batch
+                .points()
+                .filter(|own| own.tag("http.route") == Some("/x"))
+                .count()
+        });
+    });
+    group.bench_function("copy to Points", |bench| {
+        bench.iter(|| {
+            batch
+                .points()
+                .map(|own| black_box(own.to_point()).time)
+                .sum::<u64>()
+        });
+    });
+    group.bench_function("decode by prost", |bench| {
+        bench.iter(|| ExportTraceServiceRequest::decode(bytes.clone()).expect("a request"));
+    });
+    group.bench_function("write all but one", |bench| {
+        bench.iter(|| {
+            let mut encoder = Encoder::new(Signal::Traces);
+            batch.points().skip(1).for_each(|own| encoder.keep(&own));
+            encoder.finish()
+        });
+    });
+    group.bench_function("write, every tenth edited", |bench| {
+        bench.iter(|| edit(&batch, 10))
+    });
+    group.bench_function("write, all edited", |bench| bench.iter(|| edit(&batch, 1)));
+    group.bench_function("decode and encode by prost, every tenth edited", |bench| {
+        bench.iter(|| edit_by_prost(&bytes, 10));
+    });
+    group.finish();
+}
+
+fn points_of_metrics(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("gauge point");
+    group.throughput(Throughput::Elements(ITEMS as u64));
+    let bytes = points();
+    let batch = OtlpBatch::check(Signal::Metrics, bytes.clone()).expect("a request");
+    group.bench_function("read all in place", |bench| {
+        bench.iter(|| read_points(&batch))
+    });
+    group.bench_function("copy to Points", |bench| {
+        bench.iter(|| {
+            batch
+                .points()
+                .map(|own| black_box(own.to_point()).time)
+                .sum::<u64>()
+        });
+    });
+    group.bench_function("decode by prost", |bench| {
+        bench.iter(|| ExportMetricsServiceRequest::decode(bytes.clone()).expect("a request"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, check, points_of_spans, points_of_metrics);
 criterion_main!(benches);
