@@ -15,8 +15,8 @@ use weir_ebpf_common::loss;
 
 use self::adopt::Adoption;
 use self::attach::{
-    Layout, attach_accept_exit, attach_accept_return, attach_pass, attach_state_btf,
-    attach_state_raw, brief, take_map,
+    Layout, attach_accept_exit, attach_accept_return, attach_loaded_state, attach_pass,
+    attach_state_btf, attach_state_raw, brief, take_map,
 };
 pub use self::{error::KernelError, udp::Udp};
 use super::{pass::Pass, syscall::Global};
@@ -68,7 +68,9 @@ pub struct Programs {
     /// How each event is observed.
     pub hooks: Vec<Chosen>,
     counts: PerCpuArray<MapData, u64>,
-    state_program: &'static str,
+    /// The one that observes state changes, and one that does what the first had to skip.
+    state_programs: [&'static str; 2],
+    attached_state_programs: usize,
     ebpf: Ebpf,
 }
 
@@ -124,7 +126,8 @@ impl Programs {
             adoption: attached.adoption,
             udp,
             hooks,
-            state_program: attached.state_program,
+            state_programs: attached.state_programs,
+            attached_state_programs: attached.attached_state_programs,
             ebpf,
         })
     }
@@ -137,15 +140,21 @@ impl Programs {
         Ok(self.counts.get(&index, 0)?.iter().sum())
     }
 
-    /// Runs of the state program that the kernel skipped, because it was running on that CPU already
-    /// when an interrupt called it again. 0 before Linux 5.12, which does not tell.
+    /// Steps that may be lost, because the kernel skipped the run of a program while one was under way on that CPU
+    /// already. 0 before Linux 5.12, which does not tell. With a second program that does the same, a step is
+    /// lost only if both were skipped: the number is then the most that it can be.
     #[must_use]
     pub fn skipped_runs(&self) -> u64 {
-        let Some(fd) = self
-            .ebpf
-            .program(self.state_program)
-            .and_then(|program| program.fd().ok())
-        else {
+        let programs = self
+            .state_programs
+            .iter()
+            .take(self.attached_state_programs);
+        programs.map(|name| self.skipped(name)).min().unwrap_or(0)
+    }
+
+    fn skipped(&self, name: &str) -> u64 {
+        let program = self.ebpf.program(name);
+        let Some(fd) = program.and_then(|program| program.fd().ok()) else {
             return 0;
         };
         let info = format!(
@@ -157,6 +166,24 @@ impl Programs {
             .find_map(|line| line.strip_prefix("recursion_misses:"))
             .and_then(|value| value.trim().parse().ok())
             .unwrap_or(0)
+    }
+
+    /// Attaches the second program once this kernel has been seen to skip runs of the first.
+    pub(super) fn guard_against_skips(&mut self) {
+        let [first, second] = self.state_programs;
+        if self.attached_state_programs > 1 || self.skipped(first) == 0 {
+            return;
+        }
+        match attach_loaded_state(&mut self.ebpf, second) {
+            Ok(()) => tracing::info!(
+                "this kernel skips runs of programs: state changes are observed twice"
+            ),
+            Err(error) => tracing::warn!(
+                error = crate::error_chain(&error),
+                "this kernel skips runs of programs, and a second one cannot be attached"
+            ),
+        }
+        self.attached_state_programs = 2;
     }
 
     /// Every loss on the kernel side, by cause.
@@ -193,7 +220,8 @@ fn load(
 
 /// What observes TCP.
 struct Attached {
-    state_program: &'static str,
+    state_programs: [&'static str; 2],
+    attached_state_programs: usize,
     live: Pass,
     owners: Option<Pass>,
     adoption: Option<Adoption>,
@@ -205,7 +233,8 @@ fn in_sockets_way(
     btf: &Btf,
     hooks: &mut Vec<Chosen>,
 ) -> Result<Attached, KernelError> {
-    attach_state_btf(ebpf, btf)?;
+    let state_programs = ["tcp_state", "tcp_state_again"];
+    let attached_state_programs = attach_state_btf(ebpf, btf, state_programs)?;
     let live = attach_pass(ebpf, btf, "tcp_live", "bpf_sk_storage_map", Some("SOCKETS"))?;
     // The facts of older connections come only from this pass: without it, the other way is better.
     let owners = attach_pass(ebpf, btf, "tcp_owners", "task_file", None)?;
@@ -220,7 +249,8 @@ fn in_sockets_way(
         ),
     });
     Ok(Attached {
-        state_program: "tcp_state",
+        state_programs,
+        attached_state_programs,
         live,
         owners: Some(owners),
         adoption: None,
@@ -233,7 +263,8 @@ fn by_address_way(
     btf: &Btf,
     hooks: &mut Vec<Chosen>,
 ) -> Result<Attached, KernelError> {
-    attach_state_raw(ebpf)?;
+    let state_programs = ["tcp_state_probe", "tcp_state_probe_again"];
+    let attached_state_programs = attach_state_raw(ebpf, state_programs)?;
     let live = attach_pass(ebpf, btf, "tcp_live_netns", "tcp", None)?.in_every_namespace();
     hooks.push(Chosen::new("tcp_live", "namespace_iterator", ""));
     let owners = attach_pass(ebpf, btf, "tcp_owners_probe", "task_file", None);
@@ -261,7 +292,8 @@ fn by_address_way(
         },
     });
     Ok(Attached {
-        state_program: "tcp_state_probe",
+        state_programs,
+        attached_state_programs,
         live,
         owners,
         adoption,

@@ -27,6 +27,8 @@ const NETFLOW: DataSet = DataSet {
         attribute("direction", Scope::Series),
         attribute("process_name", Scope::Series),
         attribute("container_id", Scope::Series),
+        attribute("dst_nat_ip", Scope::Series),
+        attribute("dst_nat_port", Scope::Series),
         attribute("sub_source", Scope::Series),
         attribute("pid", Scope::Record),
         attribute("direction_source", Scope::Record),

@@ -29,6 +29,18 @@ const NETFLOW: DataSet = DataSet {
             Scope::Series,
         ),
         attribute("container_id", "container.id", Form::Text, Scope::Series),
+        attribute(
+            "dst_nat_ip",
+            "weir.destination.nat.address",
+            Form::Text,
+            Scope::Series,
+        ),
+        attribute(
+            "dst_nat_port",
+            "weir.destination.nat.port",
+            Form::Integer,
+            Scope::Series,
+        ),
         attribute("pid", "process.pid", Form::Integer, Scope::Record),
         attribute(
             "direction_source",

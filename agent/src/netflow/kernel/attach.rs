@@ -7,7 +7,7 @@ use aya::{
     maps::{Map, MapError},
     programs::{
         BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, FExit, Iter,
-        KProbe, ProgramError, RawTracePoint,
+        KProbe, Program, ProgramError, RawTracePoint,
     },
 };
 use weir_ebpf_common::offsets::{ABSENT, Offsets};
@@ -97,7 +97,7 @@ fn refused(name: &'static str) -> impl Fn(ProgramError) -> KernelError {
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
 where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {
     ebpf.program_mut(name)
         .ok_or(KernelError::NoObject)?
@@ -105,8 +105,45 @@ where
         .map_err(refused(name))
 }
 
-pub(super) fn attach_state_btf(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), KernelError> {
-    attach_btf(ebpf, btf, "tcp_state", TRACEPOINT)
+/// Attaches the first of two programs that observe state changes, and the second too where the kernel is known to skip
+/// runs; else it is only loaded. How many were attached.
+pub(super) fn attach_state_btf(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    [first, second]: [&'static str; 2],
+) -> Result<usize, KernelError> {
+    attach_btf(ebpf, btf, first, TRACEPOINT)?;
+    let again: &mut BtfTracePoint = program(ebpf, second)?;
+    again.load(TRACEPOINT, btf).map_err(refused(second))?;
+    guard(ebpf, second)
+}
+
+/// Attaches the second program if this kernel needs it.
+fn guard(ebpf: &mut Ebpf, second: &'static str) -> Result<usize, KernelError> {
+    if !skips_runs() {
+        return Ok(1);
+    }
+    attach_loaded_state(ebpf, second)?;
+    Ok(2)
+}
+
+/// Whether this kernel leaves preemption on in tracepoints, as Linux 7.3 does.
+fn skips_runs() -> bool {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let major = release.split('.').next().and_then(|text| text.parse().ok());
+    major.is_some_and(|major: u32| major >= 7)
+}
+
+/// Attaches a program that observes state changes and is loaded already.
+pub(super) fn attach_loaded_state(ebpf: &mut Ebpf, name: &'static str) -> Result<(), KernelError> {
+    let any = ebpf.program_mut(name).ok_or(KernelError::NoObject)?;
+    match any {
+        Program::BtfTracePoint(typed) => typed.attach().map(drop),
+        Program::RawTracePoint(raw) => raw.attach(TRACEPOINT).map(drop),
+        _ => return Err(KernelError::NoObject),
+    }
+    .map_err(refused(name))
 }
 
 /// Attaches a program to a BTF tracepoint.
@@ -121,8 +158,15 @@ pub(super) fn attach_btf(
     typed.attach().map(drop).map_err(refused(name))
 }
 
-pub(super) fn attach_state_raw(ebpf: &mut Ebpf) -> Result<(), KernelError> {
-    attach_raw(ebpf, "tcp_state_probe", TRACEPOINT)
+/// The same for raw tracepoints.
+pub(super) fn attach_state_raw(
+    ebpf: &mut Ebpf,
+    [first, second]: [&'static str; 2],
+) -> Result<usize, KernelError> {
+    attach_raw(ebpf, first, TRACEPOINT)?;
+    let again: &mut RawTracePoint = program(ebpf, second)?;
+    again.load().map_err(refused(second))?;
+    guard(ebpf, second)
 }
 
 /// Attaches a program to a raw tracepoint.

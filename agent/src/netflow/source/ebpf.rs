@@ -130,6 +130,7 @@ impl Ebpf {
             udp.forget_closed();
         }
         self.look_at_udp_table(connections);
+        self.programs.guard_against_skips();
     }
 
     fn look_at_udp_table(&mut self, connections: &mut Connections) {

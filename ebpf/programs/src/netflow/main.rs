@@ -40,7 +40,7 @@ use crate::{
     iterate::{adopt_in_namespace, live, live_in_namespace, live_udp, owners},
     maps::ACCEPT_ARGUMENTS,
     read::{AF_INET, AF_INET6, Direct, Probe},
-    state::{accepted, transition},
+    state::{accepted, transition, transition_again},
     store::{ByAddress, InSocket},
     udp::Way,
 };
@@ -49,6 +49,20 @@ use crate::{
 #[btf_tracepoint]
 pub fn tcp_state(ctx: BtfTracePointContext) -> i32 {
     transition::<Direct, InSocket>(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    0
+}
+
+/// The same once more, where the kernel skips runs.
+#[btf_tracepoint]
+pub fn tcp_state_again(ctx: BtfTracePointContext) -> i32 {
+    transition_again::<Direct, InSocket>(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    0
+}
+
+/// The same once more for facts kept by socket address.
+#[raw_tracepoint]
+pub fn tcp_state_probe_again(ctx: RawTracePointContext) -> i32 {
+    transition_again::<Probe, ByAddress>(ctx.arg(0), ctx.arg(1), ctx.arg(2));
     0
 }
 
