@@ -85,6 +85,8 @@ fn resident() -> u64 {
 fn held(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("span metrics");
     group.sample_size(10);
+    // The memory of the first is not mixed with what the other one left.
+    let mut all = Vec::new();
     for exemplars in [false, true] {
         let before = resident();
         let spans = metrics(&[], exemplars);
@@ -101,6 +103,7 @@ fn held(criterion: &mut Criterion) {
                 black_box(parts.map(|part| part.len()).sum::<usize>())
             });
         });
+        all.push(spans);
     }
     group.finish();
 }
@@ -126,6 +129,5 @@ fn take(criterion: &mut Criterion) {
     group.finish();
 }
 
-// The memory of the first is not mixed with what the other one left.
 criterion_group!(benches, held, take);
 criterion_main!(benches);
