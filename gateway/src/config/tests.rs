@@ -99,3 +99,28 @@ fn flows_go_out_as_metrics_once_an_exporter_has_a_section_for_them() {
     assert_eq!(flows(", flows: {gather: 2s}"), Some(vec![Shape::Metrics]));
     assert_eq!(flows(", flows: {as: []}"), None);
 }
+
+#[test]
+fn span_metrics_are_off_and_have_the_buckets_of_the_collector() {
+    assert!(read("").expect("defaults").span_metrics.is_none());
+    let config = read("span_metrics: {enabled: true}").expect("a configuration");
+    let spans = config.span_metrics.expect("on");
+    assert_eq!(spans.buckets.len(), 16);
+    assert_eq!(spans.buckets[11].as_millis(), 1400);
+}
+
+#[test]
+fn span_metrics_that_make_no_sense_are_refused() {
+    for (keys, key) in [
+        ("buckets: [1s, 1ms]", "buckets"),
+        ("buckets: [0s, 1s]", "buckets"),
+        ("series_budget: 0", "series_budget"),
+        ("dimensions: [service.name]", "dimensions"),
+        ("dimensions: [http.route, http_route]", "dimensions"),
+        ("dimesions: [http.route]", "dimesions"),
+    ] {
+        let error = read(&format!("span_metrics: {{{keys}}}")).expect_err("a mistake");
+        let key = format!("span_metrics.{key}");
+        assert!(error.to_string().contains(&key), "{key} in {error}");
+    }
+}

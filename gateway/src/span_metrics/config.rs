@@ -25,7 +25,7 @@ const BUCKETS: [u64; 16] = [
 ];
 const MOST_BUCKETS: usize = 100;
 const MOST_DIMENSIONS: usize = 16;
-/// About 3 MiB of memory without exemplars, and 100,000 series.
+/// About 2.5 MiB of memory without exemplars, and 100,000 series.
 const SERIES_BUDGET: usize = 5000;
 /// Labels that every series has.
 const LABELS: [&str; 5] = [

@@ -47,13 +47,15 @@ impl Prometheus {
             .expect("prometheus is needed: apt-get install prometheus");
         let log = BufReader::new(process.stderr.take().expect("a pipe"));
         let mut lines = log.lines().map_while(Result::ok);
-        let address = lines.find_map(|line| {
-            let (_, address) = line.split_once("\"Listening on\" address=")?;
-            address.parse().ok()
-        });
-        lines
-            .find(|line| line.contains("Server is ready to receive web requests"))
-            .expect("a Prometheus that starts");
+        // It says both when it can, in either order.
+        let (mut address, mut ready) = (None, false);
+        while address.is_none() || !ready {
+            let line = lines.next().expect("a Prometheus that starts");
+            ready |= line.contains("Server is ready to receive web requests");
+            if let Some((_, own)) = line.split_once("\"Listening on\" address=") {
+                address = own.parse().ok();
+            }
+        }
         // A full pipe would stop it.
         std::thread::spawn(move || lines.for_each(drop));
         Self {
