@@ -135,6 +135,7 @@ setup_test() {
         || apt_install 'the Python client of Prometheus: the tests read the gateway with its strict parser' python3-prometheus-client
     apt_command ip iproute2 'ip, ss and nstat: the tests make network namespaces and ask the kernel for its own counts'
     apt_command nft nftables 'nft: the tests lose packets on purpose'
+    apt_command iperf3 iperf3 'iperf3: its own counts of UDP are compared with ours'
 }
 
 # The SDKs themselves come from their own registries, when a story first needs them.

@@ -10,7 +10,10 @@ mod exact;
 mod flow_export;
 mod hosts;
 mod outputs;
+mod pods;
 mod trouble;
+mod udp;
+mod without_ebpf;
 
 use weir_integration::{cases::Case, watched::Watched};
 
