@@ -4,6 +4,7 @@
 use anyhow::ensure;
 
 use crate::{
+    eventually,
     flows::{Flows, Row, sum},
     traffic::{Program, Said},
     weir::{Agent, Gateway},
@@ -33,6 +34,41 @@ impl Watched {
             flows,
             agent,
             gateway,
+        })
+    }
+
+    /// The same with an agent on a host that lacks something: see [`Agent::start_without`].
+    ///
+    /// # Errors
+    /// If one does not start.
+    pub fn start_without(without: &str) -> anyhow::Result<Self> {
+        let gateway = Gateway::start("")?;
+        let flows = Flows::watch(&gateway, &[])?;
+        let agent = Agent::start_without(gateway.flow, without)?;
+        Ok(Self {
+            flows,
+            agent,
+            gateway,
+        })
+    }
+
+    /// How the agent observes an event: the hook, and why not a better one.
+    ///
+    /// # Errors
+    /// If it does not say so.
+    pub fn hook(&self, event: &str) -> anyhow::Result<(String, String)> {
+        let event = format!(r#"event="{event}""#);
+        eventually("the agent's hooks on the metrics page", || {
+            let page = self.gateway.metrics().map_err(|error| error.to_string())?;
+            let line = page
+                .lines()
+                .find(|line| line.starts_with("weir_agent_hook_info{") && line.contains(&event))
+                .ok_or_else(|| page.clone())?;
+            let label = |name: &str| {
+                let (_, rest) = line.split_once(&format!("{name}=\"")).unwrap_or_default();
+                rest.split('"').next().unwrap_or_default().to_owned()
+            };
+            Ok((label("hook"), label("reason")))
         })
     }
 

@@ -160,6 +160,30 @@ impl Agent {
         Self::start_named(gateway, "story", more)
     }
 
+    /// Starts an agent on a host that lacks something: `without` is a shell command that takes it away, in a mount
+    /// namespace of the agent's own.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_without(gateway: SocketAddr, without: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("failed to make a folder")?;
+        let file = folder.path().join("agent.yaml");
+        let config = format!("gateway: {gateway}\nhost: story\nnetflow:\n  period: 500ms\n");
+        fs::write(&file, config).context("failed to write a configuration")?;
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-ec"])
+            .arg(format!("{without}; exec \"$0\" --config \"$1\""))
+            .arg(program("weir-agent")?)
+            .arg(&file);
+        let mut process = Running::start("weir-agent", &mut command)?;
+        process.line(|line| line.contains("netflow watches").then_some(()))?;
+        Ok(Self {
+            process,
+            _folder: folder,
+        })
+    }
+
     /// Starts an agent on a node named `host`.
     ///
     /// # Errors

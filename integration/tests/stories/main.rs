@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a poisoned lock fails the story")]
 
 mod burst;
+mod constrained;
 mod exact;
 mod flow_export;
 mod hosts;

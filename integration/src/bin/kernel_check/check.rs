@@ -18,6 +18,9 @@ use weir_integration::{
 /// every kernel sees them.
 const FALLBACKS: [&str; 1] = ["raw_tracepoint"];
 
+/// The same for UDP.
+const UDP_FALLBACK: &str = "fexit";
+
 /// Runs this program again in a new network namespace.
 pub(crate) fn in_own_namespace(only: &str) -> anyhow::Result<ExitCode> {
     let own = std::env::current_exe()?;
@@ -46,6 +49,7 @@ pub(crate) fn run(only: &str) -> anyhow::Result<bool> {
         let agent = format!("  hook: {hook}\n");
         failed += with_agent(&agent, &format!("{hook}: "), only, false);
     }
+    failed += udp_fallback(only);
     println!("end {failed} failed, {} s", began.elapsed().as_secs());
     Ok(failed == 0)
 }
@@ -62,7 +66,10 @@ fn with_agent(agent: &str, prefix: &str, only: &str, every: bool) -> usize {
     let mut cases = cases::tcp();
     match hooks(&weir.gateway) {
         Ok(hooks) => {
-            if hooks.iter().any(|hook| hook.event.starts_with("udp")) {
+            if hooks
+                .iter()
+                .any(|hook| hook.event == "udp" && hook.hook != "none")
+            {
                 cases.extend(cases::udp());
             }
             if every {
@@ -79,6 +86,36 @@ fn with_agent(agent: &str, prefix: &str, only: &str, every: bool) -> usize {
     let chosen = cases.iter().filter(|case| case.name.contains(only));
     let wrong = chosen.filter(|case| !is_right(case, &weir, agent, prefix));
     wrong.count()
+}
+
+/// Runs the cases about UDP under the fallback; the number that failed. A kernel that refuses it has no such
+/// lines, and is found out by the table that it should have.
+fn udp_fallback(only: &str) -> usize {
+    let agent = format!("  udp: {{hook: {UDP_FALLBACK}}}\n");
+    let prefix = format!("{UDP_FALLBACK}: ");
+    let started = Watched::start(&agent).and_then(|weir| {
+        let hooks = hooks(&weir.gateway)?;
+        Ok((weir, hooks))
+    });
+    let (weir, hooks) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            fail(&format!("{prefix}the agent starts"), &error);
+            return 1;
+        }
+    };
+    if let Some(refused) = hooks
+        .iter()
+        .find(|hook| hook.event == "udp" && hook.hook == "none")
+    {
+        println!("without {UDP_FALLBACK}: {}", refused.reason);
+        return 0;
+    }
+    let cases = cases::udp();
+    let chosen = cases.iter().filter(|case| case.name.contains(only));
+    chosen
+        .filter(|case| !is_right(case, &weir, &agent, &prefix))
+        .count()
 }
 
 fn is_right(case: &Case, weir: &Watched, agent: &str, prefix: &str) -> bool {
