@@ -61,7 +61,7 @@ pub struct Programs {
     pub(super) live: Pass,
     /// Pass over all open files; `None` where the kernel has no such pass (before 5.11).
     pub(super) owners: Option<Pass>,
-    /// How to adopt older connections where there is no such pass; taken when it is done.
+    /// How to find owners where there is no such pass.
     adoption: Option<Adoption>,
     /// UDP, if it can be observed.
     pub(super) udp: Option<Udp>,

@@ -129,8 +129,7 @@ pub struct TcpRecord {
     pub state: u8,
     /// Always 0.
     pub reserved: [u8; 2],
-    /// Inode of the socket, as /proc shows it for a descriptor; only in records about sockets older than the agent,
-    /// else 0.
+    /// Inode of the socket, as /proc shows it for a descriptor; only in records of passes over a namespace, else 0.
     pub inode: u32,
 }
 const _: () = assert!(size_of::<TcpRecord>() == 72 + 8 + 16 + 32 + 24 + 8 + 8);

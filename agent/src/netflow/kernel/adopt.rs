@@ -24,7 +24,7 @@ pub(super) struct Adoption {
 
 impl Programs {
     /// Calls `each` with every connection and every listener that is there, and with the process that holds it.
-    /// The kernel side is told too, for what these sockets do later. Does nothing the second time.
+    /// The kernel side is told too, for what these sockets do later.
     ///
     /// # Errors
     /// If the pass fails.
@@ -32,7 +32,7 @@ impl Programs {
         &mut self,
         mut each: impl FnMut(&TcpRecord),
     ) -> Result<(), PassError> {
-        let Some(mut adoption) = self.adoption.take() else {
+        let Some(adoption) = &mut self.adoption else {
             return Ok(());
         };
         let mut found: hashbrown::HashMap<u32, TcpRecord> = hashbrown::HashMap::new();
@@ -66,6 +66,34 @@ impl Programs {
         found.values().chain(&nameless).for_each(each);
         Ok(())
     }
+
+    /// Finds who holds the sockets of `records`, of which only is known who listened or accepted, and tells the kernel
+    /// side. A socket that nobody is found to hold stays with whom it is, and is not looked for again.
+    pub(in crate::netflow) fn settle_owners(&mut self, records: Vec<TcpRecord>) {
+        let Some(adoption) = &mut self.adoption else {
+            return;
+        };
+        let mut unsettled: hashbrown::HashMap<u32, TcpRecord> = records
+            .into_iter()
+            .map(|record| (record.inode, record))
+            .collect();
+        let mut owned = Vec::new();
+        open_sockets(
+            |inode| unsettled.contains_key(&inode),
+            |inode, holder| owned.push((inode, *holder)),
+        );
+        for (inode, holder) in owned {
+            if let Some(record) = unsettled.get_mut(&inode) {
+                record.facts.pid = holder.pid;
+                record.facts.name = holder.name;
+                record.facts.cgroup = 0;
+            }
+        }
+        for record in unsettled.values_mut() {
+            record.facts.owner = owner::HOLDER;
+            adoption.tell(record, false);
+        }
+    }
 }
 
 impl Adoption {
@@ -73,6 +101,9 @@ impl Adoption {
     fn tell(&mut self, record: &TcpRecord, listens: bool) {
         let facts = Global(record.facts);
         let known = self.facts.insert(record.socket, facts, BPF_EXIST);
+        if let Err(error) = &known {
+            tracing::debug!(error = crate::error_chain(error), "owner not told");
+        }
         if listens {
             let key = Global(ListenKey {
                 netns: record.netns,

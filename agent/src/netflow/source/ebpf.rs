@@ -7,7 +7,7 @@ use std::{
 
 use weir_ebpf_common::{
     loss,
-    netflow::{TcpRecord, udp::UdpRecord},
+    netflow::{TcpRecord, owner, udp::UdpRecord},
 };
 use weir_proto::flow::v1::Counter;
 
@@ -21,6 +21,9 @@ use crate::{
     },
     status::counter,
 };
+
+/// Sockets whose holder is looked for in /proc at the end of one period, on kernels without another way.
+const MOST_UNSETTLED: usize = 10_000;
 
 /// The programs, and what was read of them.
 pub(in crate::netflow) struct Ebpf {
@@ -114,10 +117,18 @@ impl Ebpf {
         // comes during the pass after it.
         self.drain(connections);
         connections.begin_pass();
-        let done = self
-            .programs
-            .live
-            .run(|record: TcpRecord| connections.record(&record));
+        let in_proc = self.programs.owners.is_none();
+        let mut unsettled = Vec::new();
+        let done = self.programs.live.run(|record: TcpRecord| {
+            if in_proc && record.facts.owner <= owner::ACCEPTOR && unsettled.len() < MOST_UNSETTLED
+            {
+                unsettled.push(record);
+            }
+            connections.record(&record);
+        });
+        if !unsettled.is_empty() {
+            self.programs.settle_owners(unsettled);
+        }
         let complete = self.note(done);
         let udp_complete = self.look_at_udp_sockets(connections);
         self.drain(connections);

@@ -65,8 +65,8 @@ pub(crate) fn sent(ctx: &FExitContext, family: u16) {
 pub(crate) fn received(ctx: &FExitContext) {
     let (sock, message): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
     let (flags, result) = match UDP_RECEIVE_ARGUMENTS.load() {
-        5 => (ctx.arg::<i64>(3), ctx.arg::<i64>(5)),
-        6 => (ctx.arg::<i64>(4), ctx.arg::<i64>(6)),
+        5 => (argument!(ctx, 3), argument!(ctx, 5)),
+        6 => (argument!(ctx, 4), argument!(ctx, 6)),
         _ => return,
     };
     moved(sock, message, result as i32, flags as i32, Way::Incoming);

@@ -139,8 +139,19 @@ pub(crate) fn live_in_namespace(ctx: *mut c_void) {
         && is_live(at)
         && facts.closed == 0
     {
-        write(ctx, tcp, facts, kind::LIVE, at);
+        write_with(ctx, tcp, facts, kind::LIVE, at, inode_of(tcp));
     }
+}
+
+/// Number of the inode of a socket that a process holds, else 0.
+#[inline(always)]
+fn inode_of(tcp: *const u8) -> u32 {
+    let socket: u64 = Direct::at(tcp, offset!(sock_socket));
+    if socket == 0 {
+        return 0;
+    }
+    let file = (socket as *const u8).wrapping_add(offset!(socket_inode) as usize);
+    Probe::at(file, offset!(inode_number))
 }
 
 /// One TCP socket of a namespace, at the start of the agent, where no pass over open files tells of older ones.
@@ -167,14 +178,7 @@ pub(crate) fn adopt_in_namespace(ctx: *mut c_void) {
         facts.adopted = 1;
         kind::ADOPTED
     };
-    let socket: u64 = Direct::at(tcp, offset!(sock_socket));
-    let file = (socket as *const u8).wrapping_add(offset!(socket_inode) as usize);
-    let inode: u32 = if socket == 0 {
-        0
-    } else {
-        Probe::at(file, offset!(inode_number))
-    };
-    write_with(ctx, tcp, facts, kind, at, inode);
+    write_with(ctx, tcp, facts, kind, at, inode_of(tcp));
 }
 
 /// Gives a UDP socket that has no owner the process that holds it.

@@ -18,6 +18,8 @@
     reason = "the program macros make public items without documentation"
 )]
 
+#[macro_use]
+mod argument;
 mod calls;
 mod iterate;
 mod maps;
@@ -146,8 +148,8 @@ pub fn tcp_accepted_return(ctx: RetProbeContext) -> u32 {
 #[inline(always)]
 fn accept_result(ctx: &FExitContext) -> *mut c_void {
     match ACCEPT_ARGUMENTS.load() {
-        2 => ctx.arg(2),
-        4 => ctx.arg(4),
+        2 => argument!(ctx, 2) as *mut c_void,
+        4 => argument!(ctx, 4) as *mut c_void,
         _ => core::ptr::null_mut(),
     }
 }
