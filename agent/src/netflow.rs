@@ -62,12 +62,12 @@ pub enum StartError {
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// Programs cannot be attached, and sock_diag does not help.
-    #[error("{kernel}; without eBPF: {}", crate::error_chain(source))]
+    #[error("{kernel}; without eBPF: {}", crate::error_chain(source.as_ref()))]
     Nothing {
         /// Why not with eBPF.
-        kernel: KernelError,
+        kernel: Box<KernelError>,
         /// Why not without.
-        source: NetlinkError,
+        source: Box<NetlinkError>,
     },
     /// Sock_diag was asked for and does not work.
     #[error("TCP cannot be observed without eBPF")]
@@ -246,7 +246,10 @@ fn open_source(config: &Netflow, namespaces: &Namespaces) -> Result<Source, Star
             let why = crate::error_chain(&kernel);
             match WithoutEbpf::open(config, namespaces, &why) {
                 Ok(source) => Ok(Source::WithoutEbpf(Box::new(source))),
-                Err(source) => Err(StartError::Nothing { kernel, source }),
+                Err(source) => Err(StartError::Nothing {
+                    kernel: Box::new(kernel),
+                    source: Box::new(source),
+                }),
             }
         }
         Err(kernel) => Err(kernel.into()),

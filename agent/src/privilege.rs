@@ -80,7 +80,8 @@ fn check_status(hook: Hook, status: &str) -> Result<(), MissingCapabilities> {
     match hook {
         Hook::SockDiag => check(&WITHOUT_EBPF),
         // What is left may be enough to go on without eBPF; the agent then says why it does.
-        Hook::Auto => check(&FOR_EBPF).or_else(|error| check(&WITHOUT_EBPF).map_err(|_| error)),
+        Hook::Auto if check(&WITHOUT_EBPF).is_ok() => Ok(()),
+        Hook::Auto => check(&FOR_EBPF),
         Hook::BtfTracepoint | Hook::RawTracepoint => check(&FOR_EBPF),
     }
 }
