@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use weir_integration::{
-    cases, eventually,
+    cases,
     traffic::Program,
     watched::{Watched, sums},
 };

@@ -4,6 +4,11 @@
 //! namespace, the number of interfaces on the way, loopback and bridges; outgoing ones before they are
 //! fragmented, incoming ones after they are put together again.
 
+#![expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "a key by value is one more copy for each packet"
+)]
+
 mod key;
 
 use core::{arch::asm, mem::MaybeUninit};

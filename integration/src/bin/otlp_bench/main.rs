@@ -89,13 +89,9 @@ fn compare(rounds: usize, requests: usize) -> anyhow::Result<()> {
         "| what | server | CPU-s per million, median (min..max) | rotel / server | peak MiB |\n|---|---|---|---|---|"
     );
     for signal in [Signal::Traces, Signal::Metrics] {
-        // Nothing but the Prometheus page reads, and it reads only metrics.
-        let kinds: &[Kind] = match signal {
-            Signal::Traces => &[Kind::Rotel, Kind::WeirUnread],
-            Signal::Metrics => &[Kind::Rotel, Kind::WeirUnread, Kind::Weir],
-        };
+        let kinds = [Kind::Rotel, Kind::WeirUnread, Kind::Weir];
         for target in [Target::Blackhole, Target::Forward] {
-            let mut costs: Vec<_> = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
+            let mut costs: Vec<_> = kinds.map(|kind| (kind, Vec::new())).into();
             for _ in 0..rounds {
                 for (kind, costs) in &mut costs {
                     costs.push(run(*kind, target, signal, requests)?);

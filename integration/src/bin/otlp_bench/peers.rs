@@ -21,9 +21,9 @@ const LOAD_CORE: &str = "0";
 /// Which server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Our gateway, which also shows metrics on its Prometheus page.
+    /// Our gateway, which reads every item: metrics for its Prometheus page, spans for span metrics.
     Weir,
-    /// Our gateway without that page: nothing reads what it forwards.
+    /// Our gateway without these: nothing reads what it forwards.
     WeirUnread,
     /// The peer; `WEIR_BENCH_ROTEL` names its program.
     Rotel,
@@ -82,7 +82,7 @@ fn weir(
     };
     let read = kind == Kind::Weir;
     let config = format!(
-        "flow:\n  listen: 127.0.0.1:0\nprometheus:\n  listen: 127.0.0.1:0\n  otlp_metrics: {read}\notlp_receiver:\n  grpc:\n    listen: {listen}\n  http:\n    listen: 127.0.0.1:0\n{forward}"
+        "flow:\n  listen: 127.0.0.1:0\nprometheus:\n  listen: 127.0.0.1:0\n  otlp_metrics: {read}\nspan_metrics:\n  enabled: {read}\notlp_receiver:\n  grpc:\n    listen: {listen}\n  http:\n    listen: 127.0.0.1:0\n{forward}"
     );
     let file = folder.join("gateway.yaml");
     fs::write(&file, config)?;
@@ -123,7 +123,7 @@ impl Kind {
     /// As it stands in the table.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Weir => "weir",
+            Self::Weir => "weir, every item read",
             Self::WeirUnread => "weir, nobody reads",
             Self::Rotel => "rotel",
         }
