@@ -111,7 +111,11 @@ struct Element {
     flags: u64,
 }
 
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
+/// An errno of the kernel's own (`include/linux/errno.h`), which libc does not have.
+const ENOTSUPP: i32 = 524;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 
 /// Reads up to `keys.len()` entries of a hash map, on from `place` (`None` is the beginning), and moves `place`;
@@ -164,25 +168,51 @@ pub(super) fn read_batch<K: FromKernel, V: FromKernel>(
 
 /// Takes one entry out of a hash map. `None` if it is not there.
 ///
+/// Before Linux 5.14 the kernel has no such command for hash maps: there the entry is read and then deleted, and
+/// what is added to it in between, a microsecond, is lost.
+///
 /// # Errors
-/// What the kernel answers; `EINVAL` or `ENOTSUPP` before Linux 5.14.
+/// What the kernel answers.
 pub(super) fn take_entry<K: FromKernel, V: FromKernel + Default>(
     map: BorrowedFd<'_>,
     key: &K,
 ) -> io::Result<Option<V>> {
+    match on_entry(BPF_MAP_LOOKUP_AND_DELETE_ELEM, map, key) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => {
+            let value = on_entry(BPF_MAP_LOOKUP_ELEM, map, key)?;
+            on_entry::<K, V>(BPF_MAP_DELETE_ELEM, map, key)?;
+            Ok(value)
+        }
+        done => done,
+    }
+}
+
+/// Runs a command on one entry and gives the value that the kernel has written, if it writes one. `None` if there is
+/// no such entry.
+fn on_entry<K: FromKernel, V: FromKernel + Default>(
+    command: libc::c_long,
+    map: BorrowedFd<'_>,
+    key: &K,
+) -> io::Result<Option<V>> {
     let mut value = V::default();
+    let deletes = command == BPF_MAP_DELETE_ELEM;
     let element = Element {
         map: map.as_raw_fd() as u32,
         padding: 0,
         key: std::ptr::from_ref(key) as u64,
-        value: std::ptr::from_mut(&mut value) as u64,
+        // This command refuses attributes that it does not use.
+        value: if deletes {
+            0
+        } else {
+            std::ptr::from_mut(&mut value) as u64
+        },
         flags: 0,
     };
     // SAFETY: as for the batch, with one entry.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_bpf,
-            BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+            command,
             std::ptr::from_ref(&element),
             size_of::<Element>(),
         )

@@ -1,6 +1,6 @@
 //! From UDP flows to rows of the period.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use weir_ebpf_common::netflow::{
     owner,
@@ -23,10 +23,12 @@ impl Connections {
             .processes
             .get(flow.owner.pid, flow.owner.name, flow.owner.cgroup);
         let both = self.per_connection;
-        let (src, dst) = (
-            address(key.family, key.local),
-            address(key.family, key.remote),
-        );
+        let dst = address(key.family, key.remote);
+        let src = match address(key.family, key.local) {
+            // A socket of both families that is bound to no address, where only calls are seen.
+            src if src.is_unspecified() && dst.is_ipv4() => Ipv4Addr::UNSPECIFIED.into(),
+            src => src,
+        };
         let local = SocketAddr::new(src, key.local_port);
         let remote = SocketAddr::new(dst, key.remote_port);
         let peer = self.real_peer(Transport::Udp, local, remote, flow.netns);

@@ -97,9 +97,15 @@ impl Programs {
 }
 
 impl Adoption {
-    /// A socket that was closed meanwhile is not in the map any more, and needs nothing.
+    /// A socket that was closed meanwhile is not in the map any more, or its place is another one's: both need nothing.
     fn tell(&mut self, record: &TcpRecord, listens: bool) {
         let facts = Global(record.facts);
+        let is_the_same = self.facts.get(&record.socket, 0).is_ok_and(|Global(now)| {
+            now.established_ns == record.facts.established_ns && now.closed == 0
+        });
+        if !is_the_same {
+            return;
+        }
         let known = self.facts.insert(record.socket, facts, BPF_EXIST);
         if let Err(error) = &known {
             tracing::debug!(error = crate::error_chain(error), "owner not told");

@@ -5,6 +5,7 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use weir_ebpf_common::{
     loss,
     netflow::{TcpRecord, owner, udp::UdpRecord},
@@ -24,6 +25,13 @@ use crate::{
 
 /// Sockets whose holder is looked for in /proc at the end of one period, on kernels without another way.
 const MOST_UNSETTLED: usize = 10_000;
+
+/// Shorter connections, in nanoseconds, end with whom is known.
+const SETTLES_AFTER: u64 = 500_000_000;
+
+fn is_unsettled(record: &TcpRecord) -> bool {
+    record.facts.owner <= owner::ACCEPTOR
+}
 
 /// The programs, and what was read of them.
 pub(in crate::netflow) struct Ebpf {
@@ -118,6 +126,8 @@ impl Ebpf {
         self.drain(connections);
         connections.begin_pass();
         let in_proc = self.programs.owners.is_none();
+        let now = clock_gettime(ClockId::Monotonic);
+        let now_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
         let mut unsettled = Vec::new();
         let done = self.programs.live.run(|record: TcpRecord| {
             if in_proc && record.facts.owner <= owner::ACCEPTOR && unsettled.len() < MOST_UNSETTLED
