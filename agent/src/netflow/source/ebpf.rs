@@ -130,8 +130,8 @@ impl Ebpf {
         let now_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
         let mut unsettled = Vec::new();
         let done = self.programs.live.run(|record: TcpRecord| {
-            if in_proc && record.facts.owner <= owner::ACCEPTOR && unsettled.len() < MOST_UNSETTLED
-            {
+            let is_old = now_ns.saturating_sub(record.facts.established_ns) > SETTLES_AFTER;
+            if in_proc && is_old && is_unsettled(&record) && unsettled.len() < MOST_UNSETTLED {
                 unsettled.push(record);
             }
             connections.record(&record);
