@@ -102,6 +102,8 @@ offsets! {
     dentry_name: "dentry" ["d_shortname", "d_iname"];
     /// Address that a send or receive call names.
     message_name: "msghdr" ["msg_name"];
+    /// Length of that address.
+    message_name_len: "msghdr" ["msg_namelen"];
     /// The `struct socket` of a socket, null if no process holds it.
     sock_socket: "sock" ["sk_socket"];
     /// The inode behind a `struct socket`, with which it is allocated.

@@ -128,7 +128,7 @@ fn guard(ebpf: &mut Ebpf, second: &'static str) -> Result<usize, KernelError> {
 }
 
 /// Whether this kernel leaves preemption on in tracepoints, as Linux 7.3 does.
-fn skips_runs() -> bool {
+pub(super) fn skips_runs() -> bool {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();
     let major = release.split('.').next().and_then(|text| text.parse().ok());

@@ -10,7 +10,7 @@ use super::{
     Chosen, KernelError,
     attach::{
         attach_btf, attach_exit, attach_pass, attach_raw, attach_to_cgroup, attach_to_sockets,
-        load_exit,
+        load_exit, skips_runs,
     },
     why,
 };
@@ -89,7 +89,12 @@ fn at_exits(
     for (name, _) in exits {
         attach_exit(ebpf, name)?;
     }
-    hooks.push(Chosen::new("udp", "fexit", ""));
+    let limit = if skips_runs() {
+        "this kernel skips runs of programs: numbers may be too low"
+    } else {
+        ""
+    };
+    hooks.push(Chosen::new("udp", "fexit", limit));
     hooks.push(Chosen::new("udp_owner", "fexit", ""));
     Ok(None)
 }

@@ -24,6 +24,8 @@ use crate::{
 const UDP: u16 = 17;
 /// `MSG_PEEK`: the datagram stays where it is and will be read again.
 const PEEK: i32 = 2;
+/// `SIN6_LEN_RFC2133`: the shortest address of IPv6 that the kernel takes.
+const SOCKADDR_IN6_LEAST: i32 = 24;
 
 /// Family, port and address of a peer, as words of a key.
 #[derive(Clone, Copy)]
@@ -43,12 +45,13 @@ pub(crate) fn length(sock: *const u8, result: i32, flags: i32, way: Way) {
     moved(sock, core::ptr::null(), result, flags, way);
 }
 
-/// The end of `udp_sendmsg` or `udpv6_sendmsg`. Arguments: sock, message, length.
+/// The end of `udp_sendmsg` or, with `AF_INET6`, of `udpv6_sendmsg`. Arguments: sock, message, length.
 #[inline(always)]
 pub(crate) fn sent(ctx: &FExitContext, family: u16) {
     let (sock, message): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
-    // An IPv6 socket that sends to an IPv4 address comes through both functions.
-    if Probe::at::<u16>(sock, offset!(family)) == family {
+    // An IPv6 socket that sends to an IPv4 address comes through both functions. The inner one counts: at the
+    // end of the outer one the address may be gone already.
+    if family == AF_INET || !is_to_v4(sock, message) {
         moved(
             sock,
             message,
@@ -59,12 +62,33 @@ pub(crate) fn sent(ctx: &FExitContext, family: u16) {
     }
 }
 
+/// Whether an IPv6 socket has sent to an IPv4 address.
+#[inline(always)]
+fn is_to_v4(sock: *const u8, message: *const u8) -> bool {
+    let name: u64 = Probe::at(message, offset!(message_name));
+    if name == 0 {
+        return v4_in(Probe::at(sock, offset!(remote_v6))).is_some();
+    }
+    // What is left is the address that `udp_sendmsg` was given (`struct sockaddr_in` is shorter than any
+    // for IPv6), or the program's own.
+    Probe::at::<i32>(message, offset!(message_name_len)) < SOCKADDR_IN6_LEAST
+        || v4_in(Probe::at(name as *const u8, 8)).is_some()
+}
+
+/// The IPv4 address that is written as an IPv6 one (`::ffff:a.b.c.d`).
+#[inline(always)]
+fn v4_in(address: [u64; 2]) -> Option<u64> {
+    let is_mapped = address[0] == 0 && address[1] as u32 == u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+    is_mapped.then_some(address[1] >> 32)
+}
+
 /// The end of `udp_recvmsg` or `udpv6_recvmsg`. Arguments: sock, message, length, (before Linux 5.19 whether to
-/// block,) flags, where the length of the address goes.
+/// block,) flags, (before 7.0 where the length of the address goes).
 #[inline(always)]
 pub(crate) fn received(ctx: &FExitContext) {
     let (sock, message): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
     let (flags, result) = match UDP_RECEIVE_ARGUMENTS.load() {
+        4 => (argument!(ctx, 3), argument!(ctx, 4)),
         5 => (argument!(ctx, 3), argument!(ctx, 5)),
         6 => (argument!(ctx, 4), argument!(ctx, 6)),
         _ => return,
@@ -139,7 +163,18 @@ fn address(sock: *const u8, v4: u32, v6: u32) -> [u64; 2] {
 #[inline(always)]
 fn write_key(key: *mut UdpKey, sock: *const u8, peer: Peer) {
     let cookie: u64 = Probe::at(sock, offset!(cookie));
-    let local = address(sock, offset!(local_v4), offset!(local_v6));
+    let mut local = address(sock, offset!(local_v4), offset!(local_v6));
+    let mut peer = peer;
+    if let Some(v4) = v4_in(peer.address)
+        && peer.family == AF_INET6
+    {
+        (peer.family, peer.address) = (AF_INET, [v4, 0]);
+    }
+    if peer.family == AF_INET {
+        // A socket of both families may be bound to no address.
+        let v4 = if local[1] == 0 { local[0] } else { 0 };
+        local = [v4_in(local).unwrap_or(v4), 0];
+    }
     let ports = u64::from(local_port::<Probe>(sock)) | u64::from(peer.port) << 16;
     let words = key.cast::<u64>();
     // SAFETY: the key is six words long. Volatile: the stores are not to be replaced by a call.
