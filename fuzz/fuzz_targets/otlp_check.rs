@@ -6,6 +6,8 @@
 #[path = "../../point/tests/otlp/judge.rs"]
 mod judge;
 
+use std::fmt::Debug;
+
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
@@ -45,7 +47,7 @@ fn assert_read(batch: &OtlpBatch) {
 }
 
 /// As bytes, so that NaN is equal to itself.
-fn assert_same<M: Message + Default + PartialEq>(read: M, bytes: &[u8], tidy: fn(&mut M)) {
+fn assert_same<M: Message + Default + PartialEq + Debug>(read: M, bytes: &[u8], tidy: fn(&mut M)) {
     let mut decoded = M::decode(bytes).expect("a request");
     tidy(&mut decoded);
     if read != decoded {
