@@ -4,10 +4,12 @@
 #   setup.sh test      also what the tests across processes need
 #   setup.sh kernels   also what booting other kernels needs
 #   setup.sh lint      also what the lints need
+#   setup.sh fuzz      also what fuzzing needs
 . "$(dirname "$0")/lib.sh"
 
 bpf_linker_version=0.13.0
 cargo_deny_version=0.20.2
+cargo_fuzz_version=0.13.2
 # The LLVM releases that this bpf-linker can be built with.
 bpf_linker_llvms='21 22 23'
 
@@ -169,14 +171,23 @@ setup_lint() {
     if [ "$world" = debian ] && [ ! -x /usr/bin/clippy-driver ]; then
         apt_install 'clippy of the compiler that builds the eBPF programs' rust-web-clippy
     fi
-    if [ "$(cargo-deny --version 2>/dev/null)" != "cargo-deny $cargo_deny_version" ]; then
-        say "building cargo-deny $cargo_deny_version in $tools (checks licences and origins of dependencies; about a minute)"
-        # Unoptimised: it runs for a second, and an optimised build takes many times longer.
-        cargo install cargo-deny --quiet --locked --force --version "$cargo_deny_version" --root "$tools" \
-            --profile dev --config profile.dev.debug=false --target-dir "$CARGO_TARGET_DIR/tools-build" \
-            || die 'cargo-deny could not be built'
-        rm -rf "$CARGO_TARGET_DIR/tools-build"
-    fi
+    cargo_tool cargo-deny "$cargo_deny_version" 'checks licences and origins of dependencies'
+}
+
+# cargo_tool NAME VERSION WHY: a program for cargo, unless that version is there already.
+cargo_tool() {
+    [ "$("$1" --version 2>/dev/null)" != "$1 $2" ] || return 0
+    say "building $1 $2 in $tools ($3; about a minute)"
+    # Unoptimised: it runs for a second, and an optimised build takes many times longer.
+    cargo install "$1" --quiet --locked --force --version "$2" --root "$tools" \
+        --profile dev --config profile.dev.debug=false --target-dir "$CARGO_TARGET_DIR/tools-build" \
+        || die "$1 could not be built"
+    rm -rf "$CARGO_TARGET_DIR/tools-build"
+}
+
+setup_fuzz() {
+    apt_command c++ g++ 'c++: libFuzzer, which the fuzz targets are linked with, is C++'
+    cargo_tool cargo-fuzz "$cargo_fuzz_version" 'builds the fuzz targets'
 }
 
 setup_rust
@@ -190,5 +201,6 @@ case ${1:-} in
         ;;
     kernels) setup_kernels ;;
     lint) setup_lint ;;
-    *) die "unknown: \`$1\`; it can be \`test\`, \`kernels\` or \`lint\`" ;;
+    fuzz) setup_fuzz ;;
+    *) die "unknown: \`$1\`; it can be \`test\`, \`kernels\`, \`lint\` or \`fuzz\`" ;;
 esac

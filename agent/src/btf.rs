@@ -47,7 +47,7 @@ pub enum BtfError {
 }
 
 /// The structs of a BTF blob, by name.
-pub(crate) struct Members<'a> {
+pub struct Members<'a> {
     types: &'a [u8],
     strings: &'a [u8],
     /// Where each type begins; type 0 is void.
@@ -67,7 +67,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// If `data` is no BTF, is cut short, or has types newer than this reader.
-    pub(crate) fn parse(data: &'a [u8]) -> Result<Self, BtfError> {
+    pub fn parse(data: &'a [u8]) -> Result<Self, BtfError> {
         let magic = data
             .first_chunk()
             .map_or(0, |bytes| u16::from_ne_bytes(*bytes));
@@ -126,7 +126,7 @@ impl<'a> Members<'a> {
     /// Byte offset of a member, given as a path like `ns.inum`; members of anonymous structs are found
     /// as if they were the outer struct's. `None` if there is no such member or it is a bit field.
     #[must_use]
-    pub(crate) fn offset(&self, of: &str, path: &str) -> Option<u32> {
+    pub fn offset(&self, of: &str, path: &str) -> Option<u32> {
         let mut id = *self.structs.get(of.as_bytes())?;
         let mut total = 0;
         for name in path.split('.') {
@@ -142,7 +142,7 @@ impl<'a> Members<'a> {
 
     /// Place of a member in bits, a bit field too.
     #[must_use]
-    pub(crate) fn bit_offset(&self, of: &str, member: &str) -> Option<u32> {
+    pub fn bit_offset(&self, of: &str, member: &str) -> Option<u32> {
         let id = *self.structs.get(of.as_bytes())?;
         let (bits, _, _) = self.find(id, member.as_bytes(), MAX_DEPTH)?;
         Some(bits)
@@ -150,7 +150,7 @@ impl<'a> Members<'a> {
 
     /// How many arguments a function has.
     #[must_use]
-    pub(crate) fn arguments(&self, function: &str) -> Option<u32> {
+    pub fn arguments(&self, function: &str) -> Option<u32> {
         let is_it = |start: usize| -> Option<u32> {
             let info = u32_at(self.types, start + 4).ok()?;
             let is_function = (info >> 24) & 0x1f == KIND_FUNC;

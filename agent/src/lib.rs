@@ -1,6 +1,7 @@
 //! The node agent: collectors, facts of the node, and the uplink to the gateway.
 
-mod btf;
+#[doc(hidden)]
+pub mod btf;
 mod cgroup;
 pub mod config;
 mod container;

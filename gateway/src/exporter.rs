@@ -19,6 +19,8 @@ use tracing::{info, warn};
 use weir_point::otlp::{OtlpBatch, Signal};
 use weir_runtime::stop::Deadline;
 
+#[doc(hidden)]
+pub use self::queue::{Drained, drain_queue};
 pub use self::{
     config::{Batch, Compression, Config, Flows, Protocol, Queue, Shape, Temporality, Tls},
     queue::{Full, OpenError},

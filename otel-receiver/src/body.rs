@@ -8,8 +8,10 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 
-use self::coding::Decoder;
-pub(crate) use self::{buffer::Buffer, coding::Coding};
+pub(crate) use self::{
+    buffer::Buffer,
+    coding::{Coding, Decoder},
+};
 use crate::{intake::Limits, refusal::Refusal};
 
 /// The flag and the length before a gRPC message.

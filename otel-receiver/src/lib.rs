@@ -7,6 +7,8 @@ pub mod config;
 mod connection;
 mod consumer;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzz;
 mod grpc;
 mod http;
 mod intake;

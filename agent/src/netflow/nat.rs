@@ -29,11 +29,11 @@ use std::{
 use hashbrown::HashMap;
 use weir_proto::flow::v1::Transport;
 
-pub use self::message::{Entry, Tuple, parse};
+pub use self::message::{Entry, Tuple, is_nat_chain, parse};
 use self::{
     message::{
         CHAINS, DELETE, DESTINATION_TRANSLATED, NEW, SOURCE_TRANSLATED, connections,
-        connections_with, is_nat_chain, translated_only,
+        connections_with, translated_only,
     },
     table::Table,
 };

@@ -23,7 +23,7 @@ use tracing::error;
 use weir_point::otlp::{OtlpBatch, Signal};
 
 pub(super) use self::disk::Folder;
-pub use self::disk::OpenError;
+pub use self::disk::{Drained, OpenError, drain_queue};
 use self::{disk::Log, memory::Memory};
 use super::{
     config::Batch,

@@ -48,7 +48,7 @@ impl Coding {
 }
 
 /// Decompresses what is pushed into a buffer.
-pub(super) enum Decoder {
+pub(crate) enum Decoder {
     Identity(Buffer),
     Gzip(Box<MultiGzDecoder<Buffer>>),
     Deflate(Box<Deflate>),
@@ -56,7 +56,7 @@ pub(super) enum Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(coding: Coding, mut buffer: Buffer) -> Result<Self, Refusal> {
+    pub(crate) fn new(coding: Coding, mut buffer: Buffer) -> Result<Self, Refusal> {
         Ok(match coding {
             Coding::Identity => Self::Identity(buffer),
             Coding::Gzip => {
@@ -68,7 +68,7 @@ impl Decoder {
         })
     }
 
-    pub(super) fn push(&mut self, part: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn push(&mut self, part: &[u8]) -> Result<(), Refusal> {
         match self {
             Self::Identity(buffer) => buffer.push(part),
             Self::Gzip(decoder) => {
@@ -80,7 +80,7 @@ impl Decoder {
         }
     }
 
-    pub(super) fn finish(self) -> Result<Buffer, Refusal> {
+    pub(crate) fn finish(self) -> Result<Buffer, Refusal> {
         match self {
             Self::Identity(buffer) => Ok(buffer),
             Self::Gzip(mut decoder) => {
@@ -110,7 +110,7 @@ fn zstd_error(code: usize) -> Refusal {
     compressed("zstd", io::Error::other(get_error_name(code)))
 }
 
-pub(super) struct Deflate {
+pub(crate) struct Deflate {
     state: Decompress,
     step: Box<[u8]>,
     /// Whether the stream has come to its end.
@@ -168,7 +168,7 @@ impl Deflate {
     }
 }
 
-pub(super) struct Zstd {
+pub(crate) struct Zstd {
     context: DCtx<'static>,
     step: Box<[u8]>,
     /// What the context takes, as far as it is charged for.

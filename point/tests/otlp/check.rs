@@ -2,17 +2,10 @@
 
 use bytes::Bytes;
 use fastrand::Rng;
-use opentelemetry_proto::tonic::{
-    collector::{
-        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-        trace::v1::ExportTraceServiceRequest,
-    },
-    metrics::v1::metric::Data,
-};
 use prost::Message as _;
 use weir_point::otlp::{OtlpBatch, Signal};
 
-use crate::generate;
+use crate::{generate, judge::decoded};
 
 pub(crate) const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Metrics, Signal::Logs];
 
@@ -22,42 +15,6 @@ pub(crate) fn encoded(signal: Signal, rng: &mut Rng) -> Vec<u8> {
         Signal::Traces => generate::traces(rng).encode_to_vec(),
         Signal::Metrics => generate::metrics(rng).encode_to_vec(),
         Signal::Logs => generate::logs(rng).encode_to_vec(),
-    }
-}
-
-/// The number of items, if prost takes the request.
-pub(crate) fn decoded(signal: Signal, bytes: &[u8]) -> Option<usize> {
-    match signal {
-        Signal::Traces => {
-            let request = ExportTraceServiceRequest::decode(bytes).ok()?;
-            let scopes = request.resource_spans.iter().flat_map(|r| &r.scope_spans);
-            Some(scopes.map(|scope| scope.spans.len()).sum())
-        }
-        Signal::Logs => {
-            let request = ExportLogsServiceRequest::decode(bytes).ok()?;
-            let scopes = request.resource_logs.iter().flat_map(|r| &r.scope_logs);
-            Some(scopes.map(|scope| scope.log_records.len()).sum())
-        }
-        Signal::Metrics => {
-            let request = ExportMetricsServiceRequest::decode(bytes).ok()?;
-            let scopes = request
-                .resource_metrics
-                .iter()
-                .flat_map(|r| &r.scope_metrics);
-            let metrics = scopes.flat_map(|scope| &scope.metrics);
-            Some(metrics.map(|metric| points(metric.data.as_ref())).sum())
-        }
-    }
-}
-
-fn points(data: Option<&Data>) -> usize {
-    match data {
-        None => 0,
-        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
-        Some(Data::Sum(sum)) => sum.data_points.len(),
-        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
-        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
-        Some(Data::Summary(summary)) => summary.data_points.len(),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use weir_point::otlp::Signal;
 
-use crate::check::{SIGNALS, check, decoded};
+use crate::{
+    check::{SIGNALS, check},
+    judge::decoded,
+};
 
 /// A field with a length.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {

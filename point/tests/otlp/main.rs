@@ -4,6 +4,7 @@ mod anew;
 mod check;
 mod edit;
 mod generate;
+mod judge;
 mod limits;
 mod metrics;
 mod points;

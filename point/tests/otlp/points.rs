@@ -6,17 +6,15 @@ use std::{
 };
 
 use fastrand::Rng;
-use opentelemetry_proto::tonic::collector::{
-    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-    trace::v1::ExportTraceServiceRequest,
-};
-use prost::Message as _;
 use weir_point::{
     Point, Text,
     otlp::{Encoder, OtlpBatch, Signal},
 };
 
-use crate::check::{SIGNALS, check, encoded, spoil};
+use crate::{
+    check::{SIGNALS, check, encoded, spoil},
+    judge::as_decoded,
+};
 
 /// As if a script had changed each Point, and had changed its mind.
 fn touched(mut point: Point) -> Point {
@@ -87,18 +85,6 @@ fn what_real_sdks_send_is_written_back_to_the_byte() {
             assert_lossless(&batch);
         }
     }
-}
-
-/// What a decoder makes of it, in an order of its own and as bytes, so that NaN is equal to itself.
-fn as_decoded(signal: Signal, bytes: &[u8]) -> Vec<u8> {
-    match signal {
-        Signal::Traces => ExportTraceServiceRequest::decode(bytes).map(|own| own.encode_to_vec()),
-        Signal::Metrics => {
-            ExportMetricsServiceRequest::decode(bytes).map(|own| own.encode_to_vec())
-        }
-        Signal::Logs => ExportLogsServiceRequest::decode(bytes).map(|own| own.encode_to_vec()),
-    }
-    .expect("a request")
 }
 
 /// The same fields in another order, which means the same: those with one number keep theirs. So deep in messages.

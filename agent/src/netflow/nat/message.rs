@@ -179,7 +179,8 @@ pub(super) const CHAINS: Request<'static> = Request {
 };
 
 /// Whether a message about a chain says that it translates addresses.
-pub(super) fn is_nat_chain(body: &[u8]) -> bool {
+#[must_use]
+pub fn is_nat_chain(body: &[u8]) -> bool {
     attributes(body.get(HEADER..).unwrap_or_default())
         .any(|(kind, value)| kind == NFTA_CHAIN_TYPE && value.strip_suffix(b"\0") == Some(b"nat"))
 }

@@ -159,17 +159,20 @@ impl InetSocket {
     }
 
     /// Whether it is of this protocol, or does not say.
-    pub(super) fn is_of(&self, protocol: u8) -> bool {
+    #[must_use]
+    pub fn is_of(&self, protocol: u8) -> bool {
         self.protocol.is_none_or(|own| own == protocol)
     }
 
     /// Whether only its TIME_WAIT is left.
-    pub(super) fn is_time_wait(&self) -> bool {
+    #[must_use]
+    pub fn is_time_wait(&self) -> bool {
         self.state == TIME_WAIT || self.timer == TIMER_TIME_WAIT
     }
 
     /// Whether the peer's FIN has come, for a socket that is alive. A FIN moves every state to another.
-    pub(super) fn has_fin(&self) -> bool {
+    #[must_use]
+    pub fn has_fin(&self) -> bool {
         matches!(
             u32::from(self.state),
             state::CLOSE_WAIT | state::LAST_ACK | state::CLOSING
@@ -177,14 +180,16 @@ impl InetSocket {
     }
 
     /// Payload received: the FIN, which takes a sequence number, is not payload.
-    pub(super) fn payload_received(&self, fin: bool) -> u64 {
+    #[must_use]
+    pub fn payload_received(&self, fin: bool) -> u64 {
         let received = self.info.map_or(0, |info| info.bytes_received);
         received.saturating_sub(u64::from(fin))
     }
 
     /// Sequence numbers sent that are not payload: the SYN of a `connect()`, and a FIN. The SYN of an accepted
     /// connection is acknowledged before the kernel begins to count.
-    pub(super) fn control_sent(&self) -> i64 {
+    #[must_use]
+    pub fn control_sent(&self) -> i64 {
         let Some(info) = self.info else { return 0 };
         let in_flight = i64::from(self.send_queue) - i64::from(info.not_sent);
         (info.bytes_acked.wrapping_sub(info.payload_sent()) as i64).wrapping_add(in_flight)
@@ -194,7 +199,8 @@ impl InetSocket {
     ///
     /// The queue lengths are read a moment before the counters, so with data in flight the sum may be
     /// wrong; then it only counts if the listeners, of which `listening` tells, say the same.
-    pub(super) fn direction(&self, listening: bool) -> Option<u8> {
+    #[must_use]
+    pub fn direction(&self, listening: bool) -> Option<u8> {
         let info = self.info?;
         let fin = match u32::from(self.state) {
             state::ESTABLISHED | state::CLOSE_WAIT => 0,

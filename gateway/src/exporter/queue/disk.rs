@@ -1,5 +1,6 @@
 //! A lane on disk: segments that are only appended to, and a position that says what is delivered.
 
+mod drain;
 mod folder;
 mod position;
 mod record;
@@ -19,7 +20,10 @@ use tracing::{error, warn};
 use weir_point::otlp::Signal;
 
 pub(in crate::exporter) use self::folder::Folder;
-pub use self::folder::OpenError;
+pub use self::{
+    drain::{Drained, drain_queue},
+    folder::OpenError,
+};
 use self::{
     position::{Place, Position, PositionFile},
     record::{Damage, HEADER, Header},

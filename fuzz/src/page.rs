@@ -1,0 +1,109 @@
+//! What Prometheus asks of a page.
+
+use std::collections::HashSet;
+
+/// Reads `page` in the text format 0.0.4 or as OpenMetrics.
+///
+/// # Panics
+/// If a line is none that Prometheus reads, or two series are the same.
+pub fn assert_readable(page: &[u8]) {
+    let page = std::str::from_utf8(page).expect("text");
+    assert!(
+        page.is_empty() || page.ends_with('\n'),
+        "the last line is cut"
+    );
+    let mut series = HashSet::new();
+    for line in page.split_terminator('\n') {
+        match line.strip_prefix("# ") {
+            Some(comment) => assert_comment(comment),
+            None => assert!(series.insert(read_sample(line)), "twice: {line}"),
+        }
+    }
+}
+
+fn assert_comment(comment: &str) {
+    let mut words = comment.splitn(3, ' ');
+    let (keyword, name) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let known = ["HELP", "TYPE", "UNIT"].contains(&keyword);
+    assert!(known && is_name(name, true), "no such comment: {comment}");
+}
+
+/// Name and labels of the sample in `line`.
+fn read_sample(line: &str) -> &str {
+    let end = line.find(['{', ' ']).expect("a value");
+    assert!(is_name(&line[..end], true), "no name: {line}");
+    let rest = read_labels(&line[end..]);
+    let series = &line[..line.len() - rest.len()];
+    let rest = rest.strip_prefix(' ').expect("a space before the value");
+    let (own, exemplar) = rest.split_once(" # ").unwrap_or((rest, ""));
+    assert_numbers(own, line);
+    if !exemplar.is_empty() {
+        let numbers = read_labels(exemplar);
+        assert_numbers(numbers.strip_prefix(' ').expect("a value"), line);
+    }
+    series
+}
+
+/// A value, and perhaps a time.
+fn assert_numbers(text: &str, line: &str) {
+    let numbers: Vec<&str> = text.split(' ').collect();
+    assert!(numbers.len() <= 2, "too many numbers: {line}");
+    for number in numbers {
+        assert!(number.parse::<f64>().is_ok(), "no number: {line}");
+    }
+}
+
+/// What follows the labels.
+fn read_labels(text: &str) -> &str {
+    let Some(mut rest) = text.strip_prefix('{') else {
+        return text;
+    };
+    let mut names = HashSet::new();
+    loop {
+        if let Some(after) = rest.strip_prefix('}') {
+            return after;
+        }
+        let (name, value) = rest.split_once("=\"").expect("a label");
+        assert!(is_name(name, false), "no name of a label: {text}");
+        assert!(names.insert(name), "a label twice: {text}");
+        let after = read_value(value);
+        rest = after.strip_prefix(',').unwrap_or(after);
+        assert!(
+            rest.len() < after.len() || rest.starts_with('}'),
+            "no comma: {text}"
+        );
+    }
+}
+
+/// What follows the quotation mark at the end of a value.
+fn read_value(text: &str) -> &str {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match (escaped, byte) {
+            (true, b'\\' | b'"' | b'n') => escaped = false,
+            (true, _) => panic!("no such escape: {text}"),
+            (false, b'\\') => escaped = true,
+            (false, b'"') => return &text[at + 1..],
+            (false, _) => {}
+        }
+    }
+    panic!("a value without an end: {text}")
+}
+
+fn is_name(name: &str, of_metric: bool) -> bool {
+    let is_start =
+        |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (of_metric && byte == b':');
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(is_start) && bytes.all(|byte| is_start(byte) || byte.is_ascii_digit())
+}
+
+/// Reads `page` as protobuf messages, each after its length.
+///
+/// # Panics
+/// If the lengths do not add up.
+pub fn assert_delimited(mut page: &[u8]) {
+    while !page.is_empty() {
+        let length = prost::decode_length_delimiter(&mut page).expect("a length");
+        page = page.get(length..).expect("a whole message");
+    }
+}
