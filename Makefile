@@ -1,6 +1,6 @@
 # The scripts in ci/ hold the logic; each says what it does at its top.
 
-.PHONY: help setup ebpf build run test test-kernels lint bench clean
+.PHONY: help setup ebpf build run test test-kernels lint fuzz bench clean
 
 help:
 	@echo 'make setup         install what is missing to build, and say what and why'
@@ -10,6 +10,7 @@ help:
 	@echo 'make test          all tests (root)'
 	@echo 'make test-kernels  the agent on Linux 5.10, 6.1, 6.12 and the newest, in QEMU (root)'
 	@echo 'make lint          format, lints, dependencies, structure'
+	@echo 'make fuzz          every decoder with changed input, 20 s each; SECONDS=180 for longer'
 	@echo 'make bench         what weir costs (root)'
 	@echo 'make clean         remove what was built, but keep installed tools'
 
@@ -33,6 +34,9 @@ test-kernels:
 
 lint:
 	@ci/lint.sh
+
+fuzz:
+	@ci/fuzz.sh $(SECONDS)
 
 bench:
 	@ci/bench.sh

@@ -34,26 +34,33 @@ weir-agent: weir-ebpf-common weir-proto weir-runtime
 weir-gateway: weir-otel-receiver weir-point weir-proto weir-runtime
 weir-cli: weir-proto weir-runtime
 weir-integration: weir-agent weir-cli weir-ebpf-common weir-gateway weir-otel-receiver weir-point weir-proto weir-runtime
+weir-fuzz: weir-agent weir-gateway weir-otel-receiver weir-point weir-proto weir-runtime
 '
 
 members() { cargo tree --workspace --depth 0 --prefix none --format '{p}' | awk 'NF { print $1 }' | sort -u; }
 
 check_dependency_directions() {
-    local crates crate line direct dependency
-    crates=$(members)
-    for crate in $crates; do
-        line=$(grep "^$crate:" <<<"$allowed") || {
-            fail "$crate: not in the table of allowed dependencies (ci/check-structure.sh)"
-            continue
-        }
-        direct=$(cargo tree -p "$crate" --depth 1 --edges all --all-features --target all --prefix none --format '{p}' \
-            | awk -v self="$crate" '/^weir-/ && $1 != self { print $1 }' | sort -u)
-        for dependency in $direct; do
-            case " ${line#*:} " in
-                *" $dependency "*) ;;
-                *) fail "$crate: must not depend on $dependency" ;;
-            esac
-        done
+    local crate
+    for crate in $(members); do
+        check_direction_of "$crate" Cargo.toml
+    done
+    check_direction_of weir-fuzz fuzz/Cargo.toml
+}
+
+# check_direction_of CRATE MANIFEST
+check_direction_of() {
+    local crate=$1 line direct dependency
+    line=$(grep "^$crate:" <<<"$allowed") || {
+        fail "$crate: not in the table of allowed dependencies (ci/check-structure.sh)"
+        return 0
+    }
+    direct=$(cargo tree --manifest-path "$2" -p "$crate" --depth 1 --edges all --all-features --target all \
+        --prefix none --format '{p}' | awk -v self="$crate" '/^weir-/ && $1 != self { print $1 }' | sort -u)
+    for dependency in $direct; do
+        case " ${line#*:} " in
+            *" $dependency "*) ;;
+            *) fail "$crate: must not depend on $dependency" ;;
+        esac
     done
 }
 
@@ -91,6 +98,23 @@ check_rust_files() {
     done <<<"$sources"
 }
 
+# locked FILE: name and version of what a lock file names.
+locked() { awk '/^name = / { name = $3 } /^version = / { print name, $3 }' "$1" | sort -u; }
+
+# lints FILE: the tables of lints in a manifest.
+lints() { awk '/^\[/ { inside = /^\[workspace\.lints/ } inside && NF && !/^#/' "$1"; }
+
+# What is fuzzed is what is shipped, under the same rules, and small.
+check_fuzz_package() {
+    local other large
+    other=$(join -j 1 <(locked Cargo.lock | cut -d ' ' -f 1 | sort -u) <(comm -13 <(locked Cargo.lock) <(locked fuzz/Cargo.lock)))
+    [ -z "$other" ] || fail "fuzz/Cargo.lock: other versions than in Cargo.lock; make it anew with \
+\`cp Cargo.lock fuzz/ && cargo metadata --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null\`:"$'\n'"$other"
+    [ "$(lints Cargo.toml)" = "$(lints fuzz/Cargo.toml)" ] || fail 'fuzz/Cargo.toml: other lints than in Cargo.toml'
+    large=$(find fuzz/corpus -type f -size +32k)
+    [ -z "$large" ] || fail "seeds of more than 32 KiB: $large"
+}
+
 # Somebody's own folders say nothing to a reader, and do not exist elsewhere.
 check_forbidden_words() {
     local found
@@ -102,5 +126,6 @@ check_dependency_directions
 check_dependencies_shared_by_all
 check_manifests
 check_rust_files
+check_fuzz_package
 check_forbidden_words
 [ $failures = 0 ] || die "$failures rules are broken"

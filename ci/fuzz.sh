@@ -44,7 +44,8 @@ report() {
         printf '%-16s %10d executions\n' "$target" "$executed"
         return 0
     fi
-    tail -n 60 "$log" >&2
+    # The message, without the input as text and without the fuzzer's own frames.
+    grep -E -A2 -m1 'panicked at|ERROR: ' "$log" | cut -c1-1000 >&2 || tail -n 20 "$log" >&2
     found=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
     say "$target FAILED (all it said: ${log#"$PWD"/})"
     [ -z "$found" ] || say "to see it again: ${programs#"$PWD"/}/$target ${found#"$PWD"/}"

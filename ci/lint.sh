@@ -24,6 +24,7 @@ lint_ebpf() {
 # Known vulnerabilities need a database that may be out of reach; all else is checked offline.
 check_dependencies() {
     cargo deny --offline --log-level error check --hide-inclusion-graph licenses bans sources
+    cargo deny --offline --log-level error --manifest-path fuzz/Cargo.toml check --hide-inclusion-graph licenses bans sources
     if cargo deny --log-level off fetch db >/dev/null 2>&1; then
         cargo deny --log-level error check --hide-inclusion-graph advisories
     else
@@ -34,8 +35,10 @@ check_dependencies() {
 ci/setup.sh lint
 say 'Cargo.lock is up to date'
 cargo metadata --locked --format-version 1 >/dev/null
+cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 say 'format'
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 say 'scripts'
 shellcheck -x ci/*.sh ci/kernels/* .ci/run
 say 'structure'
@@ -43,6 +46,7 @@ ci/check-structure.sh
 say 'clippy'
 cargo clippy --all-targets -- -D warnings
 cargo clippy -p weir-integration --all-targets -- -D warnings
+cargo clippy --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 say 'clippy, eBPF programs'
 (lint_ebpf)
 say 'eBPF programs for aarch64'

@@ -9,6 +9,11 @@ const MAGIC: u16 = 0xeb9f;
 const HEADER_LEN: usize = 24;
 /// Anonymous structs nest a few levels; anything deeper is no BTF that a compiler wrote.
 const MAX_DEPTH: u32 = 16;
+/// Members looked at to find one. The largest struct of a kernel has a few hundred with all that is inside; types that
+/// contain each other many times over would keep us for ever.
+const MOST_LOOKED_AT: u32 = 1 << 16;
+/// The longest name in bytes: no symbol of the kernel is longer.
+const LONGEST_NAME: usize = 512;
 
 const KIND_INT: u32 = 1;
 const KIND_ARRAY: u32 = 3;
@@ -120,6 +125,7 @@ impl<'a> Members<'a> {
 
     fn name(&self, at: u32) -> &'a [u8] {
         let rest = self.strings.get(at as usize..).unwrap_or_default();
+        let rest = &rest[..rest.len().min(LONGEST_NAME)];
         rest.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
@@ -128,13 +134,13 @@ impl<'a> Members<'a> {
     #[must_use]
     pub fn offset(&self, of: &str, path: &str) -> Option<u32> {
         let mut id = *self.structs.get(of.as_bytes())?;
-        let mut total = 0;
+        let mut total = 0_u32;
         for name in path.split('.') {
-            let (bits, inner, is_bit_field) = self.find(id, name.as_bytes(), MAX_DEPTH)?;
+            let (bits, inner, is_bit_field) = self.member(id, name.as_bytes())?;
             if is_bit_field || bits % 8 != 0 {
                 return None;
             }
-            total += bits / 8;
+            total = total.checked_add(bits / 8)?;
             id = inner;
         }
         Some(total)
@@ -144,7 +150,7 @@ impl<'a> Members<'a> {
     #[must_use]
     pub fn bit_offset(&self, of: &str, member: &str) -> Option<u32> {
         let id = *self.structs.get(of.as_bytes())?;
-        let (bits, _, _) = self.find(id, member.as_bytes(), MAX_DEPTH)?;
+        let (bits, _, _) = self.member(id, member.as_bytes())?;
         Some(bits)
     }
 
@@ -184,7 +190,13 @@ impl<'a> Members<'a> {
     }
 
     /// Offset in bits and type of a member, and whether it is a bit field.
-    fn find(&self, id: u32, name: &[u8], depth: u32) -> Option<(u32, u32, bool)> {
+    fn member(&self, id: u32, name: &[u8]) -> Option<(u32, u32, bool)> {
+        let mut left = MOST_LOOKED_AT;
+        self.find(id, name, MAX_DEPTH, &mut left)
+    }
+
+    /// The same, while there is something left of how much may be looked at.
+    fn find(&self, id: u32, name: &[u8], depth: u32, left: &mut u32) -> Option<(u32, u32, bool)> {
         let start = self.start(id)?;
         let info = u32_at(self.types, start + 4).ok()?;
         if depth == 0 || !matches!((info >> 24) & 0x1f, KIND_STRUCT | KIND_UNION) {
@@ -193,6 +205,7 @@ impl<'a> Members<'a> {
         // With the flag, the upper byte of an offset is the width of a bit field.
         let has_widths = info >> 31 == 1;
         for member in 0..(info & 0xffff) as usize {
+            *left = left.checked_sub(1)?;
             let at = start + 12 + 12 * member;
             let (named, of) = (
                 u32_at(self.types, at).ok()?,
@@ -201,7 +214,7 @@ impl<'a> Members<'a> {
             let raw = u32_at(self.types, at + 8).ok()?;
             let bits = if has_widths { raw & 0x00ff_ffff } else { raw };
             if named == 0 {
-                if let Some((inner, found, is_bit_field)) = self.find(of, name, depth - 1) {
+                if let Some((inner, found, is_bit_field)) = self.find(of, name, depth - 1, left) {
                     return Some((bits.checked_add(inner)?, found, is_bit_field));
                 }
             } else if self.name(named) == name {
@@ -246,6 +259,37 @@ mod tests {
         }
     }
 
+    fn file(words: &[u32], strings: &[u8]) -> Vec<u8> {
+        let types: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut data = Vec::new();
+        data.extend(MAGIC.to_ne_bytes());
+        data.extend([1, 0]);
+        for word in [
+            24,
+            0,
+            types.len() as u32,
+            types.len() as u32,
+            strings.len() as u32,
+        ] {
+            data.extend(word.to_ne_bytes());
+        }
+        data.extend(&types);
+        data.extend(strings);
+        data
+    }
+
+    #[test]
+    fn types_that_contain_each_other_many_times_over_are_given_up() {
+        // struct outer { struct outer; struct outer; … }
+        let many = 1000;
+        let mut words = vec![1, (KIND_STRUCT << 24) | many, 8];
+        words.extend((0..many).flat_map(|_| [0, 1, 0]));
+        let data = file(&words, b"\0outer\0");
+        let members = Members::parse(&data).unwrap();
+        assert_eq!(members.offset("outer", "a"), None);
+        assert_eq!(members.bit_offset("outer", "a"), None);
+    }
+
     #[test]
     fn members_of_anonymous_structs_are_found_as_the_compiler_places_them() {
         // struct outer { int a; union { int b; struct { int c; int d; }; }; } written by hand.
@@ -286,22 +330,7 @@ mod tests {
             ],
         ]
         .concat();
-        let types: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let mut data = Vec::new();
-        data.extend(MAGIC.to_ne_bytes());
-        data.extend([1, 0]);
-        for word in [
-            24,
-            0,
-            types.len() as u32,
-            types.len() as u32,
-            strings.len() as u32,
-        ] {
-            data.extend(word.to_ne_bytes());
-        }
-        data.extend(&types);
-        data.extend(strings);
-
+        let data = file(&words, strings);
         let members = Members::parse(&data).unwrap();
 
         assert_eq!(members.offset("outer", "a"), Some(0));

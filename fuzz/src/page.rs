@@ -13,7 +13,7 @@ pub fn assert_readable(page: &[u8]) {
         "the last line is cut"
     );
     let mut series = HashSet::new();
-    for line in page.split_terminator('\n') {
+    for line in page.split_terminator('\n').filter(|line| !line.is_empty()) {
         match line.strip_prefix("# ") {
             Some(comment) => assert_comment(comment),
             None => assert!(series.insert(read_sample(line)), "twice: {line}"),

@@ -261,9 +261,10 @@ pub(crate) fn tidy_metrics(request: &mut ExportMetricsServiceRequest) {
     }
 }
 
-/// A missing value and an empty one are the same.
+/// A missing value and an empty one are the same. Indices of a table of strings are for profiles only.
 pub(crate) fn tidy(attributes: &mut [common::KeyValue]) {
     for attribute in attributes {
+        attribute.key_strindex = 0;
         tidy_value(attribute.value.get_or_insert_default());
     }
 }
@@ -272,6 +273,7 @@ pub(crate) fn tidy_value(value: &mut common::AnyValue) {
     match &mut value.value {
         Some(Value::KvlistValue(list)) => tidy(&mut list.values),
         Some(Value::ArrayValue(list)) => list.values.iter_mut().for_each(tidy_value),
+        Some(Value::StringValueStrindex(_)) => value.value = None,
         _ => {}
     }
 }
