@@ -3,7 +3,10 @@
 use aya::{
     Btf, Ebpf,
     maps::{Map, MapData},
-    programs::CgroupSkbAttachType::{Egress, Ingress},
+    programs::{
+        CgroupSkbAttachType::{Egress, Ingress},
+        Program,
+    },
 };
 
 use super::{
@@ -53,11 +56,34 @@ pub(super) fn attach(
                 }
                 return Some(udp);
             }
-            Err(error) => tried.push(format!("{}: {}", way.name(), why(&error))),
+            Err(error) => {
+                // What was attached before something failed would count beside the next way.
+                detach(ebpf);
+                tried.push(format!("{}: {}", way.name(), why(&error)));
+            }
         }
     }
     hooks.push(Chosen::none("udp", tried.join("; ")));
     None
+}
+
+/// Detaches every program about UDP.
+fn detach(ebpf: &mut Ebpf) {
+    let programs = ebpf.programs_mut();
+    for (name, program) in programs.filter(|(name, _)| name.starts_with("udp_")) {
+        let detached = match program {
+            Program::CgroupSkb(packets) => packets.unload(),
+            Program::CgroupSock(sockets) => sockets.unload(),
+            Program::BtfTracePoint(typed) => typed.unload(),
+            Program::RawTracePoint(raw) => raw.unload(),
+            Program::FExit(exit) => exit.unload(),
+            _ => Ok(()),
+        };
+        if let Err(error) = detached {
+            // It was not loaded.
+            tracing::trace!(error = crate::error_chain(&error), name, "not detached");
+        }
+    }
 }
 
 fn flows(ebpf: &mut Ebpf, live: Option<Pass>) -> Result<Udp, KernelError> {
