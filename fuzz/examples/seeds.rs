@@ -150,7 +150,7 @@ fn page() {
     seed(
         "prometheus_page",
         "metrics-full",
-        &[&[100], &length(&full), &full, &full],
+        &[&[100], &length(&full), &full],
     );
     for number in 1..5 {
         let request = random(Signal::Metrics, number);
@@ -166,7 +166,7 @@ fn page() {
     seed(
         "prometheus_page",
         "metrics-sdk",
-        &[&[40], &length(&sample), &sample, &sample],
+        &[&[40], &length(&sample), &sample],
     );
     let spans = samples::traces(3).encode_to_vec();
     let request = random(Signal::Traces, 1);

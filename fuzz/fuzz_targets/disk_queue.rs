@@ -84,8 +84,11 @@ fn segment(input: &mut Input<'_>, written: &mut HashSet<Vec<u8>>) -> Vec<u8> {
             file.extend(input.piece(length));
             continue;
         }
-        let items = input.number();
-        let content = input.piece(length);
+        let (items, content) = (input.number(), input.piece(length));
+        let items = match choice & 64 {
+            0 => items.min(content.len() as u64),
+            _ => items,
+        };
         written.insert(content.to_vec());
         let mut header = crc32fast::hash(content).to_be_bytes().to_vec();
         header.extend((content.len() as u32).to_be_bytes());

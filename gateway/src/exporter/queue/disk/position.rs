@@ -9,6 +9,7 @@ use std::{
 
 use bytes::{Buf as _, BufMut as _};
 
+use super::segment::LAST_NUMBER;
 use crate::exporter::queue::Span;
 
 /// A byte of a segment.
@@ -120,6 +121,9 @@ fn decode(mut bytes: &[u8]) -> Option<(u64, Position)> {
         segment: rest.get_u64(),
         offset: rest.get_u64(),
     };
+    if head.segment > LAST_NUMBER || generation > LAST_NUMBER {
+        return None;
+    }
     let outstanding = rest
         .chunks_exact(24)
         .map(|mut span| Span {
@@ -140,13 +144,13 @@ mod tests {
         Position {
             head: Place {
                 segment: number,
-                offset: number * 2,
+                offset: number.wrapping_mul(2),
             },
             outstanding: (0..number % 5)
                 .map(|n| Span {
                     segment: n,
                     start: number,
-                    end: number + 1,
+                    end: number.wrapping_add(1),
                 })
                 .collect(),
         }
@@ -171,6 +175,14 @@ mod tests {
         torn.write_all_at(&[0xff; 3], latest + 20).expect("damaged");
         let (_, found) = PositionFile::open(&path).expect("the file");
         assert_eq!(found, Some(position(18)));
+    }
+
+    #[test]
+    fn numbers_that_nothing_could_follow_are_no_position() {
+        assert_eq!(decode(&encode(7, &position(3))), Some((7, position(3))));
+        for (generation, segment) in [(u64::MAX, 3), (7, u64::MAX)] {
+            assert_eq!(decode(&encode(generation, &position(segment))), None);
+        }
     }
 
     #[test]

@@ -66,14 +66,16 @@ impl Header {
         let (checksum, length) = (bytes.get_u32(), bytes.get_u32());
         let found = bytes.get_u8();
         bytes.advance(3);
-        if found != signal as u8 {
+        let items = bytes.get_u64();
+        // Every item takes some bytes; who wrote more of them was not us.
+        if found != signal as u8 || items > length.into() {
             return Err(Damage::Header);
         }
         Ok(Self {
             signal: found,
             checksum,
             length: length.into(),
-            items: bytes.get_u64(),
+            items,
         })
     }
 

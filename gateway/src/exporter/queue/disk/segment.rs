@@ -21,6 +21,9 @@ use crate::exporter::{ledger::Amount, queue::Span};
 
 /// The layout of the records is part of the name.
 const SUFFIX: &str = "otlp1";
+/// No queue lives long enough to have more files, or positions: a larger number is none of ours, and nothing could
+/// follow it.
+pub(super) const LAST_NUMBER: u64 = u64::MAX / 2;
 
 /// One file.
 #[derive(Debug)]
@@ -132,7 +135,8 @@ pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
         let is_segment = path.extension().is_some_and(|suffix| suffix == SUFFIX);
         let number = path
             .file_stem()
-            .and_then(|stem| stem.to_str()?.parse().ok());
+            .and_then(|stem| stem.to_str()?.parse().ok())
+            .filter(|number| *number <= LAST_NUMBER);
         if let (true, Some(number)) = (is_segment, number) {
             files.insert(number, path);
         }

@@ -280,6 +280,26 @@ fn a_request_larger_than_what_is_asked_for_comes_alone() {
 }
 
 #[test]
+fn what_somebody_else_left_in_the_folder_is_no_part_of_the_queue() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lane = folder.path().join(SIGNAL.name());
+    fs::create_dir_all(&lane).expect("a lane");
+    // More items than bytes, twice: their sum would be more than there are numbers.
+    let record = Header::of(SIGNAL, u64::MAX, b"x").expect("a header");
+    let records = [&record.encode()[..], b"x"].concat().repeat(2);
+    fs::write(lane.join("00000000000000000001.otlp1"), &records).expect("a file");
+    let last = format!("{}.otlp1", u64::MAX);
+    fs::write(lane.join(&last), b"kept").expect("a file");
+
+    let disk = Disk::open(folder.path());
+    assert_eq!(disk.found, Found::default());
+    assert_eq!(disk.unreadable(), records.len() as u64);
+    disk.push(b"later");
+    assert_eq!(disk.drain(), (vec![Bytes::from_static(b"later")], 0));
+    assert_eq!(fs::read(lane.join(last)).expect("the file"), b"kept");
+}
+
+#[test]
 fn records_of_another_signal_are_not_delivered() {
     let (folder, file) = filled();
     let metrics = SelfMetrics::new();
