@@ -50,10 +50,14 @@ impl Program {
     /// # Errors
     /// If it is not built or cannot be copied.
     pub fn named(name: &str) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("failed to make a folder")?;
+        let original = program("weir-traffic")?;
+        let beside = original
+            .parent()
+            .context("the traffic program is in no folder")?;
+        let folder = tempfile::tempdir_in(beside).context("failed to make a folder")?;
         let path = folder.path().join(name);
-        fs::copy(program("weir-traffic")?, &path)
-            .with_context(|| format!("failed to copy to {name}"))?;
+        // A link and not a copy: one that was just written is busy while another thread starts a program.
+        fs::hard_link(&original, &path).with_context(|| format!("failed to link to {name}"))?;
         Ok(Self {
             path,
             folder: Arc::new(folder),
