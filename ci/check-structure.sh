@@ -26,15 +26,17 @@ files() {
 allowed='
 weir-proto:
 weir-point:
+weir-route:
 weir-runtime:
+weir-script: weir-point weir-route
 weir-ebpf-common:
 weir-ebpf-programs: weir-ebpf-common
 weir-otel-receiver: weir-point weir-runtime
-weir-agent: weir-ebpf-common weir-proto weir-runtime
-weir-gateway: weir-otel-receiver weir-point weir-proto weir-runtime
-weir-cli: weir-proto weir-runtime
-weir-integration: weir-agent weir-cli weir-ebpf-common weir-gateway weir-otel-receiver weir-point weir-proto weir-runtime
-weir-fuzz: weir-agent weir-gateway weir-otel-receiver weir-point weir-proto weir-runtime
+weir-agent: weir-ebpf-common weir-proto weir-route weir-runtime
+weir-gateway: weir-otel-receiver weir-point weir-proto weir-route weir-runtime weir-script
+weir-cli: weir-point weir-proto weir-runtime weir-script
+weir-integration: weir-agent weir-cli weir-ebpf-common weir-gateway weir-otel-receiver weir-point weir-proto weir-runtime weir-script
+weir-fuzz: weir-agent weir-gateway weir-otel-receiver weir-point weir-proto weir-route weir-runtime weir-script
 '
 
 members() { cargo tree --workspace --depth 0 --prefix none --format '{p}' | awk 'NF { print $1 }' | sort -u; }

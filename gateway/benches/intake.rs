@@ -49,6 +49,7 @@ fn event(number: u32) -> FlowEvent {
             connections: 7,
             ..Netflow::default()
         })),
+        ..FlowEvent::default()
     }
 }
 

@@ -2,6 +2,10 @@
 //!
 //! The messages are documented in the `.proto` files beside this crate.
 
+mod latency;
+
+pub use latency::LATENCY_BOUNDS_NS;
+
 /// Agent to gateway: numbered batches of flow events and their acknowledgements.
 pub mod flow {
     /// Version 1 of the contract.

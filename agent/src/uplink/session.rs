@@ -72,6 +72,7 @@ impl Session {
             epoch: identity.epoch,
             host: identity.host.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Hello::default()
         }));
         // The channel is new and empty, so there is room.
         outbound

@@ -5,6 +5,7 @@
 
 #![no_std]
 
+pub mod http;
 pub mod loss;
 pub mod netflow;
 pub mod offsets;

@@ -118,7 +118,7 @@ fn tags(event: FlowEvent, host: &Text, transport: &'static str) -> Result<Table<
         // Failures are counted by reason, so one without still needs one.
         Some(Data::Netflow(netflow)) if netflow.reason.is_empty() => "other".to_owned(),
         Some(Data::Netflow(netflow)) => netflow.reason,
-        None => String::new(),
+        _ => String::new(),
     };
 
     let mut tags = Tags(Table::with_capacity(TAGS));

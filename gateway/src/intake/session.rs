@@ -109,6 +109,7 @@ impl Session {
                     self.intake.meter.status_refused.increment(refused as u64);
                     None
                 }
+                agent_message::Message::SettingsAnswer(_) => None,
             };
             if answer.is_some() {
                 return Ok(answer);

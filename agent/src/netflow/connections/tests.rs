@@ -55,7 +55,7 @@ fn client(kind: u8, bytes: u64) -> TcpRecord {
 fn netflow(event: &FlowEvent) -> Netflow {
     match &event.data {
         Some(Data::Netflow(netflow)) => netflow.clone(),
-        None => Netflow::default(),
+        _ => Netflow::default(),
     }
 }
 

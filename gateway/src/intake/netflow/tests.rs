@@ -47,13 +47,14 @@ fn full() -> FlowEvent {
             connect_latency_max_us: Some(13.5),
             connections: 14,
         })),
+        ..FlowEvent::default()
     }
 }
 
 fn netflow(event: &mut FlowEvent) -> &mut Netflow {
     match &mut event.data {
         Some(Data::Netflow(netflow)) => netflow,
-        None => unreachable!("a full event has data"),
+        _ => unreachable!("a full event has netflow data"),
     }
 }
 

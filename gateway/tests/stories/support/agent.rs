@@ -26,6 +26,7 @@ pub(crate) fn hello(agent_id: &str, epoch: u64, host: &str) -> Hello {
         epoch,
         host: host.to_owned(),
         version: "0.0.0-test".to_owned(),
+        ..Hello::default()
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn flow(dst_port: u32) -> FlowEvent {
             connections: 1,
             ..Netflow::default()
         })),
+        ..FlowEvent::default()
     }
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn with(mut event: FlowEvent, change: impl FnOnce(&mut FlowEvent)) ->
 pub(crate) fn netflow(event: FlowEvent, change: impl FnOnce(&mut Netflow)) -> FlowEvent {
     with(event, |event| match &mut event.data {
         Some(Data::Netflow(netflow)) => change(netflow),
-        None => panic!("an event without data"),
+        _ => panic!("an event without netflow data"),
     })
 }
 
@@ -55,6 +56,6 @@ pub(crate) fn netflow(event: FlowEvent, change: impl FnOnce(&mut Netflow)) -> Fl
 pub(crate) fn netflow_of(event: &FlowEvent) -> &Netflow {
     match &event.data {
         Some(Data::Netflow(netflow)) => netflow,
-        None => panic!("an event without data"),
+        _ => panic!("an event without netflow data"),
     }
 }

@@ -1,0 +1,74 @@
+//! Pieces of TCP streams for the httpflow collector.
+
+use crate::netflow::udp::UdpOwner;
+
+/// Set in [`Piece::flags`].
+pub mod flag {
+    /// The local end has sent it; otherwise it was received.
+    pub const SENT: u8 = 1;
+    /// The sender ends its stream after it.
+    pub const FIN: u8 = 1 << 1;
+    /// The connection was reset.
+    pub const RESET: u8 = 1 << 2;
+    /// The socket is gone; nothing more comes of it. There is no payload.
+    pub const GONE: u8 = 1 << 3;
+    /// Read above TLS: positions are counts of such bytes.
+    pub const TLS: u8 = 1 << 4;
+    /// The connection began before the first piece: what came earlier was not looked at.
+    pub const MIDWAY: u8 = 1 << 5;
+}
+
+/// What the kernel takes the stream for, in [`Piece::protocol`].
+pub mod protocol {
+    /// HTTP/1: the first segments after the stream has changed its direction are handed on, and those that look like
+    /// the beginning of a message. What lies between is known by position only.
+    pub const HTTP1: u8 = 1;
+    /// HTTP/2: everything but the payload of DATA frames is handed on.
+    pub const HTTP2: u8 = 2;
+    /// The ClientHello of a TLS connection, and nothing after it.
+    pub const TLS_HELLO: u8 = 3;
+}
+
+/// The longest piece, in bytes.
+pub const MOST_CAPTURED: usize = 4096;
+
+/// A piece of one direction of a TCP stream; `captured` bytes of payload follow it in the ring.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Piece {
+    /// The socket: its cookie, which no other socket has had since boot.
+    pub socket: u64,
+    /// `CLOCK_MONOTONIC` when the kernel saw it.
+    pub time_ns: u64,
+    /// `CLOCK_MONOTONIC` of the latest payload in the other direction, 0 if there was none.
+    pub other_time_ns: u64,
+    /// Owner of the socket, as far as known.
+    pub owner: UdpOwner,
+    /// Local address: 16 bytes in network order; IPv4 in the first four.
+    pub local: [u32; 4],
+    /// Remote address, likewise.
+    pub remote: [u32; 4],
+    /// Position of its first byte: a TCP sequence number, which wraps.
+    pub position: u32,
+    /// Bytes of payload from there; may be more than were captured. 0 if only `flags` matter.
+    pub length: u32,
+    /// Bytes of payload that follow here.
+    pub captured: u32,
+    /// The position after the latest byte of the other direction; 0 if `other_time_ns` is.
+    pub other_position: u32,
+    /// Inode of the network namespace.
+    pub netns: u32,
+    /// Host byte order.
+    pub local_port: u16,
+    /// Host byte order.
+    pub remote_port: u16,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub family: u16,
+    /// Set of [`flag`] bits.
+    pub flags: u8,
+    /// One of [`protocol`].
+    pub protocol: u8,
+    /// Always 0.
+    pub reserved: u32,
+}
+const _: () = assert!(size_of::<Piece>() == 24 + 56 + 32 + 20 + 12);

@@ -1,0 +1,1 @@
+//! From the paths of requests to routes: what identifies one thing among many becomes `*`.

@@ -1,0 +1,1 @@
+//! Programs of users on Points, and what they can look up.
