@@ -10,7 +10,7 @@ use weir_fuzz::page;
 use weir_gateway::{
     agents::Agents,
     fanout::Output as _,
-    intake::netflow,
+    intake::event,
     page::{Format, Page},
     profile::SEMCONV,
     prometheus::FlowSeries,
@@ -42,7 +42,7 @@ fn take_events(events: Vec<FlowEvent>) {
     let host = Text::new_static("node \"1\"\\\n");
     let points = events
         .into_iter()
-        .filter_map(|event| netflow::point(event, &host).ok());
+        .filter_map(|own| event::point(own, &host).ok());
     let points: Vec<Point> = points.collect();
     if points.is_empty() {
         return;

@@ -1,8 +1,11 @@
 //! Flow intake: the streams of the agents, each batch processed once and acked.
 
 mod address;
+mod dnsflow;
+pub mod event;
+pub(crate) mod httpflow;
 mod meter;
-pub mod netflow;
+mod netflow;
 mod refusal;
 mod runs;
 mod session;
@@ -71,7 +74,7 @@ impl Intake {
     fn convert(&self, batch: FlowBatch, host: &Text) -> PointBatch {
         let mut points = Vec::with_capacity(batch.events.len());
         for event in batch.events {
-            match netflow::point(event, host) {
+            match event::point(event, host) {
                 Ok(point) => points.push(point),
                 Err(malformed) => self.meter.malformed(malformed),
             }
