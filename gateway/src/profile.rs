@@ -194,6 +194,11 @@ pub enum Combine {
 }
 
 impl Profile {
+    /// Whether a metric has its name from a published schema.
+    pub fn is_convention(&self, name: &str) -> bool {
+        !self.schema_url.is_empty() && !name.starts_with("weir.")
+    }
+
     /// The metrics of Points named `name`, if there are any.
     pub fn data_set(&self, name: &str) -> Option<&'static DataSet> {
         self.data_sets.iter().find(|set| set.point == name)

@@ -126,25 +126,32 @@ impl FlowSeries {
 
     /// The metric `family` with all its series; `None` past the last one.
     pub fn render(&self, family: usize, format: Format) -> Option<Vec<u8>> {
+        let mut page = Page::new(format);
+        self.render_into(family, &mut page)?;
+        Some(page.finish())
+    }
+
+    /// Write the metric `family` to `page`, nothing if it has no series. Gives back its name and whether
+    /// there was anything to write; `None` past the last one.
+    pub fn render_into(&self, family: usize, page: &mut Page) -> Option<(&str, bool)> {
         let family = self.families.get(family)?;
         let series = &self.sets[family.set].groups[family.group];
         let rows = series.lock();
-        let mut page = Page::new(format);
         if let Some((sample, _)) = rows.rows.iter().next() {
             page.reserve(
                 (sample.len() + family.name.len() + 40) * rows.rows.len() * family.members.len(),
             );
         } else if rows.other.is_none() {
-            return Some(Vec::new());
+            return Some((&family.name, false));
         }
-        family.header(&mut page);
+        family.header(page);
         for (labels, tracked) in &rows.rows {
-            family.samples(series.group, labels, &tracked.row, &mut page);
+            family.samples(series.group, labels, &tracked.row, page);
         }
         if let Some(other) = &rows.other {
-            family.samples(series.group, &series.labels.other(), other, &mut page);
+            family.samples(series.group, &series.labels.other(), other, page);
         }
-        Some(page.finish())
+        Some((&family.name, true))
     }
 
     /// Remove label sets that were idle for too long; returns how many.
