@@ -261,6 +261,9 @@ unsafe impl FromKernel for weir_ebpf_common::netflow::udp::UdpFlow {}
 // SAFETY: the same.
 unsafe impl FromKernel for weir_ebpf_common::netflow::udp::UdpRecord {}
 
+// SAFETY: the same.
+unsafe impl FromKernel for weir_ebpf_common::http::Piece {}
+
 /// A value for a read-only global of the programs.
 #[derive(Clone, Copy)]
 #[repr(transparent)]

@@ -1,5 +1,6 @@
 //! Maps of the object, its read-only globals, and the counters.
 
+use crate::http::Stream;
 use aya_ebpf::{
     Global,
     bindings::{
@@ -35,6 +36,22 @@ pub(crate) static ACCEPT_ARGUMENTS: Global<u32> = Global::new(0);
 /// How many arguments `udp_recvmsg` has, 0 if the agent does not know.
 #[unsafe(no_mangle)]
 pub(crate) static UDP_RECEIVE_ARGUMENTS: Global<u32> = Global::new(0);
+
+/// 1 if facts are kept in the sockets, 0 if by address. Filled in by the agent.
+#[unsafe(no_mangle)]
+pub(crate) static FACTS_IN_SOCKETS: Global<u32> = Global::new(0);
+
+/// As `WAKE_AT`, for pieces of HTTP.
+#[unsafe(no_mangle)]
+pub(crate) static HTTP_WAKE_AT: Global<u64> = Global::new(0);
+
+/// Pieces of HTTP streams. The agent sets the real size.
+#[map]
+pub(crate) static HTTP_EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// What is known of HTTP streams, in their sockets.
+#[btf_map]
+pub(crate) static HTTP_SOCKETS: SocketStorage<Stream, { NOT_CLONED }> = SocketStorage::new();
 
 /// Ends and failures of connections. The agent sets the real size.
 #[map]
