@@ -15,6 +15,7 @@ const IPV6_HEADER: usize = 40;
 const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RST: u8 = 4;
+const PSH: u8 = 8;
 
 /// Where a segment's payload is, and whose it is.
 pub(crate) struct Segment {
@@ -29,6 +30,8 @@ pub(crate) struct Segment {
     pub(super) family: u16,
     pub(super) finishes: bool,
     pub(super) resets: bool,
+    /// The sender has nothing more to say for now.
+    pub(super) pushes: bool,
 }
 
 impl Segment {
@@ -70,6 +73,7 @@ impl Segment {
             family,
             finishes,
             resets,
+            pushes: flags & PSH != 0,
         })
     }
 
