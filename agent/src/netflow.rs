@@ -28,7 +28,7 @@ use weir_proto::flow::v1::Counter;
 
 use self::{
     connections::Connections,
-    kernel::{Chosen, KernelError, Pieces},
+    kernel::{Chosen, Http, HttpSettings, KernelError},
     nat::Translations,
     rows::Period,
     source::{Ebpf, Source, WithoutEbpf},
@@ -105,12 +105,11 @@ pub struct Outputs {
 }
 
 impl Collector {
-    /// Attaches to the kernel and adopts the connections that are there. With `http`, HTTP is observed too, through
-    /// a ring of so many bytes (a power of two): see [`Self::take_http`].
+    /// Attaches to the kernel and adopts the connections that are there. With `http`, HTTP is observed too: see [`Self::take_http`].
     ///
     /// # Errors
     /// If no way to observe TCP works on this kernel.
-    pub fn attach(config: &Netflow, http: Option<u32>) -> Result<Self, StartError> {
+    pub fn attach(config: &Netflow, http: Option<HttpSettings>) -> Result<Self, StartError> {
         let namespaces = Namespaces::find()?;
         let mut source = open_source(config, &namespaces, http)?;
         let mut hooks = source.hooks().to_vec();
@@ -135,7 +134,7 @@ impl Collector {
     }
 
     /// What is seen of HTTP, if that was asked for and works; once.
-    pub fn take_http(&mut self) -> Option<Pieces> {
+    pub fn take_http(&mut self) -> Option<Http> {
         self.source.take_http()
     }
 
@@ -246,7 +245,7 @@ impl Collector {
 fn open_source(
     config: &Netflow,
     namespaces: &Namespaces,
-    http: Option<u32>,
+    http: Option<HttpSettings>,
 ) -> Result<Source, StartError> {
     if config.hook == Hook::SockDiag {
         let source = WithoutEbpf::open(config, namespaces, "asked for");

@@ -139,8 +139,12 @@ pub const BOUNDS_NS: [u64; 16] = [
     10_000_000_000,
 ];
 
-/// CPUs that share a maximum may overwrite each other's; so many do not.
+/// Places for maxima: even and odd periods of even and odd CPUs, so that one is read while the other is written, and
+/// few CPUs write to one place at a time.
 pub const MAXIMA: usize = 4;
+
+/// Bits of a place for a maximum that have the time, in nanoseconds; the others have the number of the period.
+pub const MAXIMUM_BITS: u32 = 48;
 
 /// Totals of the requests of one key.
 #[derive(Clone, Copy, Debug, Default)]
@@ -154,7 +158,7 @@ pub struct HttpTally {
     pub bytes_out: u64,
     /// Sum of the times from the last byte of the request to the first of the answer, in nanoseconds.
     pub latency_ns: u64,
-    /// The longest of them since the entry was made, on some of the CPUs each.
+    /// The longest of them in a period: see [`MAXIMUM_BITS`].
     pub latency_max_ns: [u64; MAXIMA],
     /// How many of them were in each bucket of [`BOUNDS_NS`].
     pub buckets: [u64; BOUNDS_NS.len() + 1],

@@ -63,6 +63,10 @@ pub(crate) static HTTP_HEADS: SocketStorage<Head, { NOT_CLONED }> = SocketStorag
 pub(crate) static HTTP_TABLE: HashMap<HttpKey, HttpTally> =
     HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
 
+/// The number of the period, set by the agent when one begins.
+#[map]
+pub(crate) static HTTP_PERIOD: Array<u16> = Array::with_max_entries(1, 0);
+
 /// What an entry of it begins with: zeros.
 #[map]
 pub(crate) static HTTP_EMPTY: Array<HttpTally> = Array::with_max_entries(1, 0);

@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::SkBuffContext,
 };
 use weir_ebpf_common::{
-    http::{BOUNDS_NS, HttpTally, MAXIMA, how},
+    http::{BOUNDS_NS, HttpTally, MAXIMA, MAXIMUM_BITS, how},
     loss,
 };
 
@@ -19,7 +19,7 @@ use crate::{
         segment::Segment,
         stream_of,
     },
-    maps::{HTTP_EMPTY, HTTP_TABLE, count},
+    maps::{HTTP_EMPTY, HTTP_PERIOD, HTTP_TABLE, count},
     udp::atomic_add,
 };
 
@@ -186,16 +186,23 @@ fn add_latency(tally: *mut HttpTally, latency: u64) {
     if bucket > BOUNDS_NS.len() {
         return;
     }
-    // SAFETY: reads a number.
-    let cpu = unsafe { bpf_get_smp_processor_id() } as usize & (MAXIMA - 1);
     // SAFETY: map memory; every CPU adds atomically. `bucket` is at most the number of bounds.
     unsafe {
         atomic_add(&raw mut (*tally).latency_ns, latency);
         let buckets = (&raw mut (*tally).buckets).cast::<u64>();
         atomic_add(buckets.add(bucket), 1);
-        let maxima = (&raw mut (*tally).latency_max_ns).cast::<u64>();
-        if latency > maxima.add(cpu).read_volatile() {
-            maxima.add(cpu).write_volatile(latency);
+    }
+    let period = HTTP_PERIOD.get(0).map_or(0, |period| u64::from(*period));
+    // SAFETY: reads a number.
+    let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
+    let place = (period & 1 | (cpu & 1) << 1) as usize & (MAXIMA - 1);
+    let longest = latency.min((1 << MAXIMUM_BITS) - 1) | period << MAXIMUM_BITS;
+    // SAFETY: map memory; `place` is less than the number of places.
+    unsafe {
+        let maximum = (&raw mut (*tally).latency_max_ns).cast::<u64>().add(place);
+        let before = maximum.read_volatile();
+        if before >> MAXIMUM_BITS != longest >> MAXIMUM_BITS || before < longest {
+            maximum.write_volatile(longest);
         }
     }
 }
