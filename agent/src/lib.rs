@@ -10,8 +10,7 @@ pub mod namespaces;
 pub mod netflow;
 pub mod netlink;
 pub mod open_sockets;
-#[expect(dead_code, reason = "until a collector asks")]
-mod owners;
+pub mod owners;
 pub mod privilege;
 mod process;
 pub mod self_telemetry;

@@ -47,7 +47,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     privilege::check(config.netflow.hook)?;
 
     let collector =
-        Collector::attach(&config.netflow).context("the netflow collector cannot run")?;
+        Collector::attach(&config.netflow, None).context("the netflow collector cannot run")?;
     let hooks = collector.hooks().to_vec();
     let identity = Identity::now(config.host.clone());
     for chosen in &hooks {
@@ -81,6 +81,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let outputs = Outputs {
         queue: Arc::clone(&queue),
         status,
+        owners: None,
     };
     let collecting = collector
         .spawn(outputs)

@@ -2,17 +2,21 @@
 
 mod udp;
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use hashbrown::{HashMap, HashSet};
 use weir_ebpf_common::netflow::{TcpRecord, direction, kind, owner, state};
 use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent, Transport};
 
+use self::udp::DNS;
 use super::{
     nat::Translations,
     rows::{Delta, Period, Reason, Row, RowKey, Rows},
 };
-use crate::process::Processes;
+use crate::{owners::Owners, process::Processes};
 
 const AF_INET6: u16 = 10;
 
@@ -114,6 +118,8 @@ pub(super) struct Connections {
     unsettled: bool,
     /// The real peers of translated connections, if they are followed.
     pub(super) translations: Option<Translations>,
+    /// Where owners of sockets are told, if anybody asks.
+    pub(super) owners: Option<Arc<Owners>>,
     pub(super) tally: Tally,
 }
 
@@ -136,6 +142,7 @@ impl Connections {
             per_connection,
             unsettled: false,
             translations: None,
+            owners: None,
             tally: Tally::default(),
         }
     }
@@ -287,6 +294,13 @@ impl Connections {
         let process = self
             .processes
             .get(record.facts.pid, record.facts.name, record.facts.cgroup);
+        if let Some(owners) = &self.owners
+            && record.facts.pid != 0
+            && (record.remote_port == DNS || record.local_port == DNS)
+        {
+            let local = (Transport::Tcp, record.netns, src, record.local_port);
+            owners.learn(local, Arc::clone(&process));
+        }
         self.rows.row(RowKey {
             transport: Transport::Tcp,
             src,
