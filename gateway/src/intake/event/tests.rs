@@ -49,7 +49,6 @@ fn full() -> FlowEvent {
             connect_latency_max_us: Some(13.5),
             connections: 14,
         })),
-        ..FlowEvent::default()
     }
 }
 
