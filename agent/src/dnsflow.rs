@@ -9,6 +9,8 @@ pub mod message;
 mod rows;
 mod stream;
 mod tracker;
+#[cfg(test)]
+mod wire;
 
 use std::{
     io,

@@ -93,6 +93,11 @@ impl Addresses {
         self.addresses = self.known.iter().map(|(address, _)| *address).collect();
     }
 
+    #[cfg(test)]
+    pub(super) fn add_for_test(&mut self, address: IpAddr) {
+        self.addresses.insert(address);
+    }
+
     /// Whether packets to this address end here.
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.addresses.contains(&address)
