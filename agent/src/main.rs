@@ -49,9 +49,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     privilege::check(config.netflow.hook)?;
 
     let names = Arc::new(Names::new(&config.dnsflow.names));
-    let collector = Collector::attach(&config.netflow)
-        .context("the netflow collector cannot run")?
-        .with_names(Arc::clone(&names));
+    let mut collector =
+        Collector::attach(&config.netflow, None).context("the netflow collector cannot run")?;
+    if config.dnsflow.enabled {
+        collector = collector.with_names(Arc::clone(&names));
+    }
     let hooks = collector.hooks().to_vec();
     let identity = Identity::now(config.host.clone());
     for chosen in &hooks {
@@ -82,10 +84,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Arc::clone(&status),
     )?;
 
+    let owners = Arc::default();
     let shared = dnsflow::Shared {
         queue: Arc::clone(&queue),
         status: Arc::clone(&status),
-        owners: Arc::default(),
+        owners: Arc::clone(&owners),
         names,
     };
     let dns = config
@@ -97,6 +100,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let outputs = Outputs {
         queue: Arc::clone(&queue),
         status,
+        owners: Some(owners),
     };
     let collecting = collector
         .spawn(outputs)

@@ -91,10 +91,9 @@ impl Rows {
             } else {
                 (endpoints.server, endpoints.client)
             };
-            // The owners known are those of UDP sockets.
-            let process = (!endpoints.is_tcp)
-                .then(|| owners.find(&(endpoints.netns, local.ip(), local.port())))
-                .flatten()
+            let transport = transport(endpoints.is_tcp);
+            let process = owners
+                .find(&(transport, endpoints.netns, local.ip(), local.port()))
                 .unwrap_or_else(|| Arc::clone(&self.nobody));
             let key = RowKey {
                 netns: endpoints.netns,
@@ -152,12 +151,7 @@ fn event(key: &RowKey, row: Row, end_unix_ns: u64, length_ns: u64) -> FlowEvent 
         dst_ip: octets(key.dst),
         src_port: server_port.filter(|_| !key.is_client),
         dst_port: server_port.filter(|_| key.is_client),
-        transport: if key.is_tcp {
-            Transport::Tcp
-        } else {
-            Transport::Udp
-        }
-        .into(),
+        transport: transport(key.is_tcp).into(),
         // Known from the message, which says whether it asks: a fact for which there is no word in `direction_source`.
         direction: if key.is_client {
             Direction::Outgoing
@@ -177,6 +171,14 @@ fn event(key: &RowKey, row: Row, end_unix_ns: u64, length_ns: u64) -> FlowEvent 
             latency: row.latency,
         })),
         ..FlowEvent::default()
+    }
+}
+
+fn transport(is_tcp: bool) -> Transport {
+    if is_tcp {
+        Transport::Tcp
+    } else {
+        Transport::Udp
     }
 }
 

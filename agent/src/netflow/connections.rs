@@ -18,12 +18,13 @@ use self::{
     domains::Domains,
     listeners::Listeners,
     live::{Connection, ConnectionKey},
+    udp::DNS,
 };
 use super::{
     nat::Translations,
     rows::{Period, Reason, Row, RowKey, Rows},
 };
-use crate::{names::Names, process::Processes};
+use crate::{names::Names, owners::Owners, process::Processes};
 
 const AF_INET6: u16 = 10;
 
@@ -50,6 +51,8 @@ pub(super) struct Connections {
     domains: Domains,
     /// The real peers of translated connections, if they are followed.
     pub(super) translations: Option<Translations>,
+    /// Where owners of sockets are told, if anybody asks.
+    pub(super) owners: Option<Arc<Owners>>,
     pub(super) tally: Tally,
 }
 
@@ -70,6 +73,7 @@ impl Connections {
             unsettled: false,
             domains: Domains::default(),
             translations: None,
+            owners: None,
             tally: Tally::default(),
         }
     }
@@ -265,6 +269,13 @@ impl Connections {
         let process = self
             .processes
             .get(record.facts.pid, record.facts.name, record.facts.cgroup);
+        if let Some(owners) = &self.owners
+            && record.facts.pid != 0
+            && (record.remote_port == DNS || record.local_port == DNS)
+        {
+            let local = (Transport::Tcp, record.netns, src, record.local_port);
+            owners.learn(local, Arc::clone(&process));
+        }
         self.rows.row(RowKey {
             transport: Transport::Tcp,
             src,

@@ -124,7 +124,8 @@ fn the_owner_of_the_local_socket_is_named() {
         name: "dig".into(),
         container: "abc".into(),
     };
-    owners.learn((7, [10, 0, 0, 1].into(), 40_000), Arc::new(process));
+    let local = (Transport::Udp, 7, [10, 0, 0, 1].into(), 40_000);
+    owners.learn(local, Arc::new(process));
     let mut rows = Rows::new(10);
     rows.add(&done("a", None), &owners);
     let mut other = done("a", None);

@@ -21,6 +21,7 @@
 #[macro_use]
 mod argument;
 mod calls;
+mod http;
 mod iterate;
 mod maps;
 mod read;
@@ -172,6 +173,20 @@ pub fn udp_outgoing(ctx: SkBuffContext) -> i32 {
 #[cgroup_skb]
 pub fn udp_outgoing_plain(ctx: SkBuffContext) -> i32 {
     udp::packet(&ctx, Way::Outgoing { by_current: false });
+    PASS
+}
+
+/// Every packet that a socket receives, for HTTP.
+#[cgroup_skb]
+pub fn http_incoming(ctx: SkBuffContext) -> i32 {
+    http::packet(&ctx, false);
+    PASS
+}
+
+/// Every packet that a socket sends, for HTTP.
+#[cgroup_skb]
+pub fn http_outgoing(ctx: SkBuffContext) -> i32 {
+    http::packet(&ctx, true);
     PASS
 }
 

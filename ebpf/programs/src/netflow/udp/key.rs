@@ -111,7 +111,7 @@ pub(crate) fn read_key(
 
 /// A value from the head of the packet, as it is on the wire.
 #[inline(always)]
-fn head<T: Copy>(ctx: &SkBuffContext, at: usize) -> Option<T> {
+pub(crate) fn head<T: Copy>(ctx: &SkBuffContext, at: usize) -> Option<T> {
     let (start, end) = bounds(ctx);
     if start + at + size_of::<T>() > end {
         return None;
@@ -122,7 +122,7 @@ fn head<T: Copy>(ctx: &SkBuffContext, at: usize) -> Option<T> {
 
 /// Where the part of the packet begins and ends that programs may read directly.
 #[inline(always)]
-fn bounds(ctx: &SkBuffContext) -> (usize, usize) {
+pub(crate) fn bounds(ctx: &SkBuffContext) -> (usize, usize) {
     // SAFETY: fields of the context.
     unsafe {
         let packet = ctx.skb.skb;
