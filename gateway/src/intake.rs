@@ -22,6 +22,7 @@ use self::{meter::Meter, runs::Runs, session::Session};
 use crate::{
     agents::Agents,
     fanout::Fanout,
+    scripts::Scripts,
     self_metrics::{RUNS_FORGOTTEN, SelfMetrics},
 };
 
@@ -29,6 +30,7 @@ use crate::{
 pub struct Intake {
     runs: Arc<Runs>,
     agents: Arc<Agents>,
+    scripts: Arc<Scripts>,
     fanout: Arc<Fanout>,
     meter: Meter,
     stopping: CancellationToken,
@@ -36,11 +38,12 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake that hands Points to `fanout`, remembers `runs` agent runs and ends
+    /// An intake that hands Points through `scripts` to `fanout`, remembers `runs` agent runs and ends
     /// its streams once `stopping` is cancelled.
     pub fn new(
         runs: usize,
         agents: Arc<Agents>,
+        scripts: Arc<Scripts>,
         fanout: Arc<Fanout>,
         metrics: &SelfMetrics,
         stopping: CancellationToken,
@@ -48,6 +51,7 @@ impl Intake {
         Arc::new(Self {
             runs: Arc::new(Runs::new(runs, metrics.counter(&RUNS_FORGOTTEN, &[]))),
             agents,
+            scripts,
             fanout,
             meter: Meter::new(metrics),
             stopping,
@@ -67,7 +71,7 @@ impl Intake {
     }
 
     /// The Points of `batch`, which the agent on `host` sent; events that are not right
-    /// are counted and left out.
+    /// are counted and left out, and scripts have edited the others.
     fn convert(&self, batch: FlowBatch, host: &Text) -> PointBatch {
         let mut points = Vec::with_capacity(batch.events.len());
         for event in batch.events {
@@ -76,7 +80,7 @@ impl Intake {
                 Err(malformed) => self.meter.malformed(malformed),
             }
         }
-        points.into()
+        self.scripts.points(points).into()
     }
 }
 
