@@ -135,8 +135,8 @@ impl Gateway {
             &metrics,
             stop_intake.clone(),
         );
-        let services = services(&intake, config.flow.max_message, &subscribers)
-            .add_service(scripts.service());
+        let services =
+            services(&intake, config.flow.max_message, &subscribers).add_service(scripts.service());
         let sources = sources(series, config.span_metrics, &config.prometheus, &metrics);
         let otlp_in = Otlp::start(
             config.otlp_receiver,

@@ -218,3 +218,6 @@ impl Watch {
         self.taken.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;
