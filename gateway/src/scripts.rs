@@ -130,8 +130,13 @@ impl Scripts {
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let (this, folder) = (Arc::clone(&self), folder.clone());
             let looked = spawn_blocking(move || {
-                if let Some(look) = watch.changed(Look::at(&folder)) {
-                    this.change(|store| store.replace(Namespace::Local, look.read()));
+                if watch.is_due(Look::at(&folder)) {
+                    let sources = watch.latest.read();
+                    // Read in the middle of a change it may be half of it: next time.
+                    if Look::at(&folder) == watch.latest {
+                        this.change(|store| store.replace(Namespace::Local, sources));
+                        watch.taken = Some(watch.latest.clone());
+                    }
                 }
                 watch
             });
@@ -207,15 +212,11 @@ struct Watch {
 }
 
 impl Watch {
-    /// What is to be read: it was the same at two looks, and is another than what was read before.
-    fn changed(&mut self, look: Look) -> Option<Look> {
+    /// Whether it is to be read: it was the same at two looks, and is another than what was read before.
+    fn is_due(&mut self, look: Look) -> bool {
         let is_settled = look == self.latest;
         self.latest = look;
-        if !is_settled || self.taken.as_ref() == Some(&self.latest) {
-            return None;
-        }
-        self.taken = Some(self.latest.clone());
-        self.taken.clone()
+        is_settled && self.taken.as_ref() != Some(&self.latest)
     }
 }
 

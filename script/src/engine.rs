@@ -1,12 +1,13 @@
 //! Compiling programs and running them on Points.
 
 mod error;
+mod growth;
 mod plan;
 mod result;
 mod subject;
 mod value;
 
-use std::{fmt, ops::ControlFlow};
+use std::{fmt, ops::ControlFlow, thread};
 
 use vrl::{
     compiler::{
@@ -14,6 +15,8 @@ use vrl::{
         runtime::{Runtime, Terminate},
         state::ExternalEnv,
     },
+    diagnostic::DiagnosticMessage,
+    parser,
     path::{OwnedTargetPath, OwnedValuePath},
     prelude::{Collection, Kind},
 };
@@ -31,6 +34,8 @@ use crate::functions;
 
 /// Longest program, in bytes.
 const LONGEST: usize = 64 * 1024;
+/// Enough for the longest program, whatever it is; only what is used takes memory.
+const COMPILER_STACK: usize = 256 * 1024 * 1024;
 
 /// Knows the functions that programs can call.
 pub struct Engine {
@@ -91,12 +96,37 @@ impl Engine {
                 "a program of {} bytes; the limit is {LONGEST}",
                 source.len()
             );
-            return Err(CompileError {
-                text: message.clone(),
-                message,
-                line: 0,
-                column: 0,
-            });
+            return Err(CompileError::without_place(message));
+        }
+        if let Some(at) = growth::too_many_brackets(source) {
+            return Err(CompileError::at(
+                source,
+                at,
+                "too many brackets inside each other",
+            ));
+        }
+        // The parser and the compiler take stack for every expression inside another.
+        let own_stack = thread::Builder::new().stack_size(COMPILER_STACK);
+        thread::scope(|scope| {
+            let compiling = own_stack.spawn_scoped(scope, || self.compile_here(source));
+            let compiling = compiling.map_err(|error| {
+                CompileError::without_place(format!("no thread to compile it: {error}"))
+            })?;
+            compiling.join().unwrap_or_else(|_panic| {
+                let message = "the compiler has failed on it".to_owned();
+                Err(CompileError::without_place(message))
+            })
+        })
+    }
+
+    fn compile_here(&self, source: &str) -> Result<Script, CompileError> {
+        let parsed = parser::parse(source).map_err(|error| {
+            let mistake: Box<dyn DiagnosticMessage> = Box::new(error);
+            CompileError::new(source, vec![mistake].into())
+        })?;
+        let growth = growth::mistakes(parsed);
+        if !growth.is_empty() {
+            return Err(CompileError::new(source, growth.into()));
         }
         let types = ExternalEnv::new_with_kind(point_kind(), Kind::object(Collection::empty()));
         let compiled = compile_with_external(source, &self.functions, &types, write_protection())

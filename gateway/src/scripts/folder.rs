@@ -103,11 +103,15 @@ impl Seen {
     }
 }
 
+/// An empty file is one that is being written: editors and shells empty it first.
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?
         .take(LONGEST)
         .read_to_string(&mut text)?;
+    if text.trim().is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is empty"));
+    }
     Ok(text)
 }
 

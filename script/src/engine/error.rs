@@ -40,6 +40,26 @@ impl CompileError {
         }
     }
 
+    pub(super) fn without_place(message: String) -> Self {
+        Self {
+            text: message.clone(),
+            message,
+            line: 0,
+            column: 0,
+        }
+    }
+
+    pub(super) fn at(source: &str, at: usize, message: &str) -> Self {
+        let (line, column) = position(source, at);
+        let text = format!("line {line}, column {column}: {message}");
+        Self {
+            message: message.to_owned(),
+            line,
+            column,
+            text,
+        }
+    }
+
     /// For a path that Points do not have.
     pub(super) fn no_part(source: &str, path: &OwnedTargetPath) -> Self {
         let path = path.to_string();

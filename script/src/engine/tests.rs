@@ -272,3 +272,76 @@ fn what_cannot_be_written_or_called_is_refused() {
     }
     compile_error(&"#".repeat(65 * 1024));
 }
+
+#[test]
+fn what_could_grow_without_end_is_refused_and_what_cannot_is_not() {
+    let looped = |line: &str| {
+        format!(
+            "s = \"a\"\nt = \"b\"\nl = [1]\nn = 0\nfor_each(object(.tags)) -> |k, v| {{ {line} }}"
+        )
+    };
+    for line in [
+        "s = s + s",
+        "s = \"{{ s }}{{ s }}\"",
+        "l = [l, l]",
+        "l = {\"a\": l, \"b\": [l]}",
+        "s = s + t\nt = t + s",
+        ".fields.x = s\n.fields = {\"a\": .fields.x, \"b\": .fields}",
+        "s = if true { s + s } else { s }",
+        "for_each(object(.fields)) -> |_k, _v| { s = s + s }",
+    ] {
+        let error = compile_error(&looped(line));
+        assert!(error.message.contains("double"), "{line}: {error:?}");
+        assert!(error.line >= 5, "{error:?}");
+    }
+    for source in [
+        "x = \"a\" * int!(.fields.bytes)",
+        "x = \"a\" * 2000",
+        "x, err = .fields.a * .fields.b",
+    ] {
+        let error = compile_error(source);
+        assert!(error.message.contains("repeat"), "{source}: {error:?}");
+    }
+    for source in [
+        looped("s = s + v"),
+        looped("n = n + length(v)"),
+        looped("l = push(l, s)\ns = s + \",\" + v"),
+        looped("n = int(n) + int(n)"),
+        "x = \"-\" * 20".to_owned(),
+        "x = int!(.fields.bytes) * int!(.fields.bytes)".to_owned(),
+        "x = 1.5 * float!(.fields.rtt)\ny = (int!(.fields.bytes) - 1) * length(.tags)".to_owned(),
+        "x = \"a\"\nx = x + x".to_owned(),
+    ] {
+        let compiled = Engine::new(Vec::new()).compile(&source);
+        compiled.unwrap_or_else(|error| panic!("{source}\n{}", error.text));
+    }
+}
+
+#[test]
+fn what_functions_give_back_counts_as_operations() {
+    let source = "text = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\" * 1000\n\
+        for_each(split(\"a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a\", \",\")) -> |_i, _v| {\n\
+        for_each(split(\"a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a\", \",\")) -> |_j, _w| { .tags.x = upcase(text) } }";
+    assert_eq!(fails(source), "more than 10000 operations for one Point");
+}
+
+#[test]
+fn no_program_takes_all_the_stack() {
+    for (open, close) in [
+        ("(", ")"),
+        ("[", "]"),
+        ("{", "}"),
+        ("1 + ", ""),
+        ("!", ""),
+        ("[", ""),
+    ] {
+        let middle = if open == "!" { "true" } else { "1" };
+        let source = format!("x = {}{middle}{}", open.repeat(5_000), close.repeat(5_000));
+        if let Ok(script) = Engine::new(Vec::new()).compile(&source) {
+            let outcome = Runner::default().run(&script, &mut point(), &Limits::default());
+            assert!(outcome.is_err() || outcome.is_ok());
+        }
+    }
+    compile_error(&format!("x = {}1", "1 + ".repeat(200)));
+    run(&format!(".fields.x = {}1", "1 + ".repeat(100)));
+}

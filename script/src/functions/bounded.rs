@@ -8,10 +8,11 @@ use vrl::{
     },
 };
 
-/// Bytes of text and entries together, an entry counted as 16 bytes. Far more than a Point has; with the budget of
-/// operations it bounds the memory that a program can take.
+/// Bytes of text and entries together, an entry counted as 16 bytes. Far more than a Point has.
 const LARGEST: usize = 1024 * 1024;
 const ENTRY: usize = 16;
+/// So many bytes count as one operation: the budget of those bounds all that functions give back.
+const PER_OPERATION: usize = 1024;
 
 /// A function that fails instead of giving back more than [`LARGEST`].
 #[derive(Debug)]
@@ -77,7 +78,11 @@ struct Call {
 impl Expression for Call {
     fn resolve(&self, context: &mut Context<'_>) -> Resolved {
         let value = self.call.resolve(context)?;
-        if is_within(&value, &mut LARGEST.clone()) {
+        let mut left = LARGEST;
+        if is_within(&value, &mut left) {
+            for _ in 0..(LARGEST - left) / PER_OPERATION {
+                context.checkpoint()?;
+            }
             return Ok(value);
         }
         let name = self.name;
