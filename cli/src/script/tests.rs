@@ -38,7 +38,7 @@ if .tags.dst_port == "80" {
     abort
 }
 .tags.host = downcase(to_string(.tags.host))
-.fields.kib = to_float(.fields.bytes) / 1024 ?? 0
+.fields.kib = (to_float(.fields.bytes) ?? 0.0) / 1024
 if .resource."service.name" == "cart" { .name = to_string(.scope.name) ?? "" }
 "#;
 
@@ -64,7 +64,7 @@ async fn a_test_shows_what_becomes_of_every_point() {
 2 netflow: dropped
   + {"category":"network","fields":{"n":1},"name":"refused","start":0,"tags":{},"time":6}
 3 GET /: edited
-  fields.kib: + 0
+  fields.kib: + 0.0
   name: "GET /" -> "shop"
   tags.host: + ""
 3 points: 2 edited, 1 dropped, 1 added, 0 failed
@@ -75,7 +75,7 @@ async fn a_test_shows_what_becomes_of_every_point() {
 #[tokio::test]
 async fn a_test_passes_only_if_what_is_expected_comes_out() {
     let right = r#"[{"name":"netflow","tags":{"dst_port":"443","host":"a"}},
-        {"name":"refused","time":6}, {"fields":{"n":[1,{"a":null}],"kib":0}}]"#;
+        {"name":"refused","time":6}, {"fields":{"n":[1,{"a":null}],"kib":0.0}}]"#;
     let (_, result) = test(SCRIPT, Some(right), "right").await;
     result.expect("as expected");
 
