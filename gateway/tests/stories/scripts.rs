@@ -12,7 +12,7 @@ use weir_proto::observe::v1::{
     UnloadScriptRequest, scripts_client::ScriptsClient,
 };
 
-use crate::support::{Agent, Subscriber, eventually, flow, gateway, scrape};
+use crate::support::{Agent, Metrics, Subscriber, eventually, flow, gateway, scrape};
 
 /// A user of the API for scripts.
 struct User(ScriptsClient<Channel>);
@@ -155,9 +155,8 @@ async fn a_script_that_does_not_compile_changes_nothing_and_says_why() {
     assert!(script.mistake.contains("^"), "{}", script.mistake);
     let point = edited(&mut agent, &mut sequence, &mut subscriber).await;
     assert_eq!(tags(&point)["version"], "1");
-    let broken = |page: &crate::support::Metrics| {
-        page.sum("weir_gateway_scripts_broken", &[("namespace", "local")])
-    };
+    let broken =
+        |page: &Metrics| page.sum("weir_gateway_scripts_broken", &[("namespace", "local")]);
     assert_eq!(broken(&scrape(gateway.prometheus).await), 1.0);
 
     write(
