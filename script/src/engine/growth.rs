@@ -5,7 +5,7 @@
 //! assignment that reads two growing values can double them at every turn; one that reads one adds to it, which
 //! the budget bounds. Expressions that lie too deep in each other are refused, too: every one takes stack.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use vrl::{
     diagnostic::{Diagnostic, Note, Span},
@@ -128,7 +128,8 @@ impl Search {
         }
         for inner in parts(expression.inner()) {
             match inner {
-                Inner::Same(inner) => self.walk(&inner),
+                Inner::Same(inner) => self.walk(inner),
+                Inner::Copied(inner) => self.walk(&inner),
                 Inner::Loop(block) => {
                     self.loops += 1;
                     block.0.iter().for_each(|own| self.walk(own));
@@ -322,18 +323,15 @@ fn function(call: &FunctionCall) -> &str {
 
 /// A part of an expression.
 enum Inner<'e> {
-    Same(Cow<'e, Node<Expr>>),
+    Same(&'e Node<Expr>),
+    /// What the parser lets nobody borrow.
+    Copied(Box<Node<Expr>>),
     Loop(&'e Block),
 }
 
-impl<'e> Inner<'e> {
-    fn of(expression: &'e Node<Expr>) -> Self {
-        Self::Same(Cow::Borrowed(expression))
-    }
-
-    /// Of what the parser lets nobody borrow.
+impl Inner<'_> {
     fn copied(expression: Node<Expr>) -> Self {
-        Self::Same(Cow::Owned(expression))
+        Self::Copied(expression.into())
     }
 }
 
@@ -344,21 +342,21 @@ fn parts(expression: &Expr) -> Vec<Inner<'_>> {
         Expr::Container(own) => inside_container(own.inner(), &mut parts),
         Expr::IfStatement(own) => {
             match own.inner().predicate.inner() {
-                Predicate::One(one) => parts.push(Inner::of(one)),
-                Predicate::Many(many) => parts.extend(many.iter().map(Inner::of)),
+                Predicate::One(one) => parts.push(Inner::Same(one)),
+                Predicate::Many(many) => parts.extend(many.iter().map(Inner::Same)),
             }
             let blocks = [Some(&own.inner().if_node), own.inner().else_node.as_ref()];
             for block in blocks.into_iter().flatten() {
-                parts.extend(block.inner().0.iter().map(Inner::of));
+                parts.extend(block.inner().0.iter().map(Inner::Same));
             }
         }
         Expr::Op(own) => {
             let Op(left, _, right) = own.inner();
-            parts.extend([left, right].map(|own| Inner::of(own)));
+            parts.extend([left, right].map(|own| Inner::Same(own)));
         }
         Expr::Assignment(own) => match own.inner() {
             Assignment::Single { expr, .. } | Assignment::Infallible { expr, .. } => {
-                parts.push(Inner::of(expr));
+                parts.push(Inner::Same(expr));
             }
         },
         Expr::Query(own) => match own.inner().target.inner() {
@@ -374,9 +372,9 @@ fn parts(expression: &Expr) -> Vec<Inner<'_>> {
         }
         Expr::Abort(own) => {
             let message = own.inner().message.as_ref();
-            parts.extend(message.map(|own| Inner::of(own)));
+            parts.extend(message.map(|own| Inner::Same(own)));
         }
-        Expr::Return(own) => parts.push(Inner::of(&own.inner().expr)),
+        Expr::Return(own) => parts.push(Inner::Same(&own.inner().expr)),
         Expr::Literal(_) | Expr::Variable(_) | Expr::Break(_) => {}
     }
     parts
@@ -384,8 +382,8 @@ fn parts(expression: &Expr) -> Vec<Inner<'_>> {
 
 fn inside_container<'e>(container: &'e Container, parts: &mut Vec<Inner<'e>>) {
     match container {
-        Container::Group(own) => parts.push(Inner::of(&own.inner().0)),
-        Container::Block(own) => parts.extend(own.inner().0.iter().map(Inner::of)),
+        Container::Group(own) => parts.push(Inner::Same(&own.inner().0)),
+        Container::Block(own) => parts.extend(own.inner().0.iter().map(Inner::Same)),
         Container::Array(own) => {
             parts.extend(own.inner().clone().into_iter().map(Inner::copied));
         }
@@ -398,7 +396,7 @@ fn inside_container<'e>(container: &'e Container, parts: &mut Vec<Inner<'e>>) {
 
 fn inside_call<'e>(call: &'e FunctionCall, parts: &mut Vec<Inner<'e>>) {
     let arguments = call.arguments.iter();
-    parts.extend(arguments.map(|own| Inner::of(&own.inner().expr)));
+    parts.extend(arguments.map(|own| Inner::Same(&own.inner().expr)));
     if let Some(closure) = &call.closure {
         parts.push(Inner::Loop(closure.inner().block.inner()));
     }

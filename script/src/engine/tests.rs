@@ -24,27 +24,22 @@ fn compile_error(source: &str) -> CompileError {
     compiled.expect_err("a mistake")
 }
 
-fn run_on(
-    source: &str,
-    mut point: Point,
-    limits: &Limits,
-) -> Result<(Point, Outcome), (Point, RunError)> {
+fn run_on(source: &str, mut point: Point, limits: &Limits) -> (Point, Result<Outcome, RunError>) {
     let script = Engine::new(Vec::new()).compile(source);
     let script = script.unwrap_or_else(|error| panic!("{}", error.text));
-    match Runner::default().run(&script, &mut point, limits) {
-        Ok(outcome) => Ok((point, outcome)),
-        Err(error) => Err((point, error)),
-    }
+    let result = Runner::default().run(&script, &mut point, limits);
+    (point, result)
 }
 
 fn run(source: &str) -> (Point, Outcome) {
-    run_on(source, point(), &Limits::default()).unwrap_or_else(|(_, error)| panic!("{error}"))
+    let (point, result) = run_on(source, point(), &Limits::default());
+    (point, result.unwrap_or_else(|error| panic!("{error}")))
 }
 
 fn fails(source: &str) -> String {
-    let (left, error) = run_on(source, point(), &Limits::default()).expect_err("a failure");
+    let (left, result) = run_on(source, point(), &Limits::default());
     assert_eq!(left, point(), "edited by a failing script");
-    error.describe(source)
+    result.expect_err("a failure").describe(source)
 }
 
 fn tag<'p>(point: &'p Point, key: &str) -> Option<&'p str> {
@@ -195,7 +190,8 @@ fn nested_loops_are_stopped_by_the_budget() {
         operations: 1_000_000,
         ..Limits::default()
     };
-    let (point, _) = run_on(source, point(), &limits).expect("enough operations");
+    let (point, result) = run_on(source, point(), &limits);
+    result.expect("enough operations");
     assert_eq!(point.fields.get("n"), Some(&Value::Int(27_000)));
 }
 

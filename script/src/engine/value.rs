@@ -1,5 +1,7 @@
 //! Values of Points as values of VRL, and back.
 
+use std::sync::Arc;
+
 use vrl::{
     prelude::{KeyString, NotNan, ObjectMap},
     value::Value as Vrl,
@@ -196,7 +198,7 @@ fn to_value(
         // VRL has one kind for both, and none for what is not a number.
         (Vrl::Bytes(bytes), Some(Value::Bytes(old))) if bytes[..] == old[..] => {
             room.take(bytes.len())?;
-            Value::Bytes(old.clone())
+            Value::Bytes(Arc::clone(old))
         }
         (Vrl::Null, Some(Value::Float(old))) if old.is_nan() => Value::Float(*old),
         (Vrl::Null, _) => Value::Null,
