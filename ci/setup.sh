@@ -205,5 +205,6 @@ case ${1:-} in
     kernels) setup_kernels ;;
     lint) setup_lint ;;
     fuzz) setup_fuzz ;;
-    *) die "unknown: \`$1\`; it can be \`test\`, \`kernels\`, \`lint\` or \`fuzz\`" ;;
+    geoip) apt_command npm npm 'npm: fetches the database of places' ;;
+    *) die "unknown: \`$1\`; it can be \`test\`, \`kernels\`, \`lint\`, \`fuzz\` or \`geoip\`" ;;
 esac
