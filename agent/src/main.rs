@@ -91,7 +91,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         owners: Arc::clone(&owners),
         names,
     };
-    let dns = start_dns(&config.dnsflow, shared)?;
+    let dns = start_dns(&config.dnsflow, shared);
     let outputs = Outputs {
         queue: Arc::clone(&queue),
         status,
@@ -129,13 +129,13 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_dns(
-    config: &Dnsflow,
-    shared: dnsflow::Shared,
-) -> anyhow::Result<Option<dnsflow::Running>> {
-    config
-        .enabled
-        .then(|| dnsflow::Collector::start(config, shared))
-        .transpose()
-        .context("the dnsflow collector cannot run")
+/// Without the right to capture packets the rest is still worth running.
+fn start_dns(config: &Dnsflow, shared: dnsflow::Shared) -> Option<dnsflow::Running> {
+    if !config.enabled {
+        return None;
+    }
+    let started = dnsflow::Collector::start(config, shared);
+    started
+        .map_err(|error| tracing::warn!("{:#}", anyhow::Error::from(error)))
+        .ok()
 }
