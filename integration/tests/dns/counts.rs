@@ -77,6 +77,23 @@ fn every_query_and_answer_that_dnsperf_counts_is_counted_at_both_ends() -> anyho
 }
 
 #[test]
+#[ignore = "half a minute of load, for release builds: `cargo test --release -p weir-integration --test dns -- --ignored`"]
+fn at_20000_queries_a_second_nothing_is_missing_that_is_not_counted_as_lost() -> anyhow::Result<()>
+{
+    let (client, server) = Netns::pair()?;
+    let (config, queries) = zone();
+    let _unbound = unbound(&server, &config)?;
+    let weir = Watched::start("")?;
+    weir.watches(&client)?;
+    let said = dnsperf(
+        &client,
+        "-s 10.99.0.2 -Q 20000 -l 30 -c 50 -q 1000",
+        &queries,
+    )?;
+    both_ends_count(&weir, (&client, &server), said)
+}
+
+#[test]
 fn pipelined_queries_over_tcp_are_counted_as_dnsperf_counts_them() -> anyhow::Result<()> {
     let (client, server) = Netns::pair()?;
     let (config, queries) = zone();
