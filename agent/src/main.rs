@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use clap::Parser;
 use weir_agent::{
-    config::{Config, ENV_PREFIX},
+    config::{Config, Dnsflow, ENV_PREFIX},
     dnsflow,
     host::Identity,
     names::Names,
@@ -91,12 +91,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         owners: Arc::clone(&owners),
         names,
     };
-    let dns = config
-        .dnsflow
-        .enabled
-        .then(|| dnsflow::Collector::start(&config.dnsflow, shared))
-        .transpose()
-        .context("the dnsflow collector cannot run")?;
+    let dns = start_dns(&config.dnsflow, shared);
     let outputs = Outputs {
         queue: Arc::clone(&queue),
         status,
@@ -132,4 +127,15 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "stopped"
     );
     Ok(())
+}
+
+/// Without the right to capture packets the rest is still worth running.
+fn start_dns(config: &Dnsflow, shared: dnsflow::Shared) -> Option<dnsflow::Running> {
+    if !config.enabled {
+        return None;
+    }
+    let started = dnsflow::Collector::start(config, shared);
+    started
+        .map_err(|error| tracing::warn!("{:#}", anyhow::Error::from(error)))
+        .ok()
 }
