@@ -7,6 +7,8 @@ use weir_runtime::{
     telemetry,
 };
 
+use crate::drop;
+
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "WEIR_AGENT";
 
@@ -19,6 +21,8 @@ pub struct Config {
     pub gateway: String,
     /// The netflow collector.
     pub netflow: Netflow,
+    /// What is left out, by name of the rule.
+    pub drop: Vec<(String, drop::Rule)>,
     /// Batches that wait for the gateway.
     pub uplink: Uplink,
     /// Where what the agent says about itself is sent, if anywhere.
@@ -201,6 +205,7 @@ impl Config {
             host: root.optional("host"),
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
+            drop: drop::read(root),
             uplink: Uplink {
                 buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),
             },

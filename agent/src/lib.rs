@@ -5,6 +5,7 @@ pub mod btf;
 mod cgroup;
 pub mod config;
 mod container;
+pub mod drop;
 pub mod host;
 pub mod namespaces;
 pub mod netflow;

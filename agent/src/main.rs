@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use weir_agent::{
     config::{Config, ENV_PREFIX},
+    drop::{DropRules, Rules},
     host::Identity,
     netflow::{Collector, Outputs},
     privilege, self_telemetry,
@@ -46,8 +47,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Document::load(&arguments.config, ENV_PREFIX)?.read(Config::read)?;
     privilege::check(config.netflow.hook)?;
 
-    let collector =
-        Collector::attach(&config.netflow).context("the netflow collector cannot run")?;
+    let drop_rules = DropRules::new(Rules::new(config.drop));
+    let collector = Collector::attach(&config.netflow)
+        .context("the netflow collector cannot run")?
+        .dropping(&drop_rules);
     let hooks = collector.hooks().to_vec();
     let identity = Identity::now(config.host.clone());
     for chosen in &hooks {

@@ -1,18 +1,23 @@
 //! From records of connections, totals since each began, to rows of the period, deltas.
 
+mod listeners;
 mod udp;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use weir_ebpf_common::netflow::{TcpRecord, direction, kind, owner, state};
 use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent, Transport};
 
+use self::listeners::Listeners;
 use super::{
     nat::Translations,
     rows::{Delta, Period, Reason, Row, RowKey, Rows},
 };
-use crate::process::Processes;
+use crate::{
+    drop::{Dropper, Flow},
+    process::Processes,
+};
 
 const AF_INET6: u16 = 10;
 
@@ -114,6 +119,8 @@ pub(super) struct Connections {
     unsettled: bool,
     /// The real peers of translated connections, if they are followed.
     pub(super) translations: Option<Translations>,
+    /// What is left out.
+    pub(super) drops: Dropper,
     pub(super) tally: Tally,
 }
 
@@ -124,10 +131,7 @@ impl Connections {
     pub(super) fn new(most: usize, first_ephemeral: u16, per_connection: bool) -> Self {
         Self {
             live: HashMap::new(),
-            listeners: Listeners {
-                known: HashSet::new(),
-                first_ephemeral,
-            },
+            listeners: Listeners::new(first_ephemeral),
             adopted: Vec::new(),
             rows: Rows::default(),
             processes: Processes::default(),
@@ -136,6 +140,7 @@ impl Connections {
             per_connection,
             unsettled: false,
             translations: None,
+            drops: Dropper::default(),
             tally: Tally::default(),
         }
     }
@@ -232,8 +237,9 @@ impl Connections {
         let connection = self.live.entry(key).or_insert(Connection::NEW);
         connection.seen = self.pass;
         let (delta, guess) = (connection.advance(record), connection.guess);
-        let row = self.row(record, guess, None);
-        row.add(delta);
+        let Some(row) = self.row(record, guess, None, delta, is_new) else {
+            return;
+        };
         row.connections += 1;
         if is_new {
             opened(row, record);
@@ -248,8 +254,9 @@ impl Connections {
         }
         let mut connection = known.unwrap_or(Connection::NEW);
         let (delta, guess) = (connection.advance(record), connection.guess);
-        let row = self.row(record, guess, None);
-        row.add(delta);
+        let Some(row) = self.row(record, guess, None, delta, is_new) else {
+            return;
+        };
         row.closed += 1;
         row.reset += u64::from(ended_by_reset(record));
         if is_new {
@@ -258,25 +265,29 @@ impl Connections {
     }
 
     fn failed(&mut self, record: &TcpRecord) {
-        let mut attempt = Connection::NEW;
-        let row = self.row(record, None, Some(Reason::from_errno(record.error)));
-        row.failed += 1;
-        row.add(attempt.advance(record));
+        let delta = Connection::NEW.advance(record);
+        let reason = Some(Reason::from_errno(record.error));
+        if let Some(row) = self.row(record, None, reason, delta, true) {
+            row.failed += 1;
+        }
     }
 
+    /// The row of a connection, with `delta` added; `None` if a rule drops it. `is_new` says whether it was never
+    /// seen before.
     fn row(
         &mut self,
         record: &TcpRecord,
         guessed: Option<(Direction, DirectionSource)>,
         reason: Option<Reason>,
-    ) -> &mut Row {
+        delta: Delta,
+        is_new: bool,
+    ) -> Option<&mut Row> {
         let (src, dst) = (
             address(record.family, record.local),
             address(record.family, record.remote),
         );
         let local = SocketAddr::new(src, record.local_port);
         let remote = SocketAddr::new(dst, record.remote_port);
-        let peer = self.real_peer(Transport::Tcp, local, remote, record.netns);
         let (direction, source) = match record.facts.direction {
             direction::CONNECT => (Direction::Outgoing, DirectionSource::Connect),
             direction::ACCEPT => (Direction::Incoming, DirectionSource::Accept),
@@ -287,7 +298,20 @@ impl Connections {
         let process = self
             .processes
             .get(record.facts.pid, record.facts.name, record.facts.cgroup);
-        self.rows.row(RowKey {
+        let flow = Flow {
+            src: local,
+            dst: remote,
+            transport: Transport::Tcp,
+            direction,
+            process: &process.name,
+            container: &process.container,
+            netns: record.netns,
+        };
+        if self.drops.drops(&flow, delta.dropped(is_new.into())) {
+            return None;
+        }
+        let peer = self.real_peer(Transport::Tcp, local, remote, record.netns);
+        let row = self.rows.row(RowKey {
             transport: Transport::Tcp,
             src,
             dst,
@@ -299,7 +323,9 @@ impl Connections {
             reason,
             nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
             process,
-        })
+        });
+        row.add(delta);
+        Some(row)
     }
 
     fn real_peer(
@@ -329,30 +355,6 @@ fn opened(row: &mut Row, record: &TcpRecord) {
     let (from, to) = (record.facts.connect_ns, record.facts.established_ns);
     if record.facts.direction == direction::CONNECT && from > 0 && to >= from {
         row.connected(to - from);
-    }
-}
-
-/// Who listens, as the last pass over all open files found it.
-struct Listeners {
-    /// Network namespace and port.
-    known: HashSet<(u32, u16)>,
-    first_ephemeral: u16,
-}
-
-impl Listeners {
-    /// Direction of a connection whose beginning was not seen.
-    ///
-    /// Every listener is known, so without one the local end is most likely the client. Only a port that
-    /// clients do not get, lower than the peer's, speaks for a server that stopped listening.
-    fn guess(&self, record: &TcpRecord) -> (Direction, DirectionSource) {
-        let (local, remote) = (record.local_port, record.remote_port);
-        if self.known.contains(&(record.netns, local)) {
-            (Direction::Incoming, DirectionSource::Listen)
-        } else if local < self.first_ephemeral && local < remote {
-            (Direction::Incoming, DirectionSource::Port)
-        } else {
-            (Direction::Outgoing, DirectionSource::Port)
-        }
     }
 }
 

@@ -9,9 +9,12 @@ use weir_ebpf_common::netflow::{
 use weir_proto::flow::v1::{Direction, DirectionSource, Transport};
 
 use super::{Connections, address};
-use crate::netflow::{
-    rows::{Delta, RowKey},
-    udp::Datagrams,
+use crate::{
+    drop::Flow,
+    netflow::{
+        rows::{Delta, RowKey},
+        udp::Datagrams,
+    },
 };
 
 impl Connections {
@@ -31,6 +34,25 @@ impl Connections {
         };
         let local = SocketAddr::new(src, key.local_port);
         let remote = SocketAddr::new(dst, key.remote_port);
+        let delta = Delta {
+            bytes_read: new.bytes_in,
+            bytes_written: new.bytes_out,
+            packets_read: new.datagrams_in,
+            packets_written: new.datagrams_out,
+            ..Delta::default()
+        };
+        let dropped = Flow {
+            src: local,
+            dst: remote,
+            transport: Transport::Udp,
+            direction,
+            process: &process.name,
+            container: &process.container,
+            netns: flow.netns,
+        };
+        if self.drops.drops(&dropped, delta.dropped(0)) {
+            return;
+        }
         let peer = self.real_peer(Transport::Udp, local, remote, flow.netns);
         let row = self.rows.row(RowKey {
             transport: Transport::Udp,
@@ -45,13 +67,7 @@ impl Connections {
             nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
             process,
         });
-        row.add(Delta {
-            bytes_read: new.bytes_in,
-            bytes_written: new.bytes_out,
-            packets_read: new.datagrams_in,
-            packets_written: new.datagrams_out,
-            ..Delta::default()
-        });
+        row.add(delta);
     }
 }
 
