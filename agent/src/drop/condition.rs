@@ -1,6 +1,6 @@
 //! What a condition compares with, and how it is written.
 
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr};
 
 use weir_proto::flow::v1::{Direction, Transport};
 use weir_runtime::config::Scalar;
@@ -13,6 +13,7 @@ pub(super) enum Network {
 }
 
 impl Network {
+    #[inline]
     pub(super) fn has(&self, address: IpAddr) -> bool {
         match (self, address) {
             (Self::V4 { bits, mask }, IpAddr::V4(v4)) => v4.to_bits() & mask == *bits,
@@ -49,7 +50,7 @@ impl Scalar for Network {
         };
         let address: IpAddr = address
             .parse()
-            .map_err(|error: std::net::AddrParseError| error.to_string())?;
+            .map_err(|error: AddrParseError| error.to_string())?;
         let length = length.map(str::parse::<u32>).transpose();
         let length = length.map_err(|error| error.to_string())?;
         Self::new(address, length).ok_or_else(|| "the length is more than the address".to_owned())
@@ -58,30 +59,26 @@ impl Scalar for Network {
     fn show(&self) -> String {
         match self {
             Self::V4 { bits, mask } => {
-                format!(
-                    "{}/{}",
-                    std::net::Ipv4Addr::from_bits(*bits),
-                    mask.count_ones()
-                )
+                format!("{}/{}", Ipv4Addr::from_bits(*bits), mask.count_ones())
             }
             Self::V6 { bits, mask } => {
-                format!(
-                    "{}/{}",
-                    std::net::Ipv6Addr::from_bits(*bits),
-                    mask.count_ones()
-                )
+                format!("{}/{}", Ipv6Addr::from_bits(*bits), mask.count_ones())
             }
         }
     }
 }
 
 /// A port, or several in a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ports(RangeInclusive<u16>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ports {
+    first: u16,
+    last: u16,
+}
 
 impl Ports {
-    pub(super) fn has(&self, port: u16) -> bool {
-        self.0.contains(&port)
+    #[inline]
+    pub(super) fn has(self, port: u16) -> bool {
+        (self.first..=self.last).contains(&port)
     }
 }
 
@@ -91,53 +88,69 @@ impl Scalar for Ports {
     fn parse(text: &str) -> Result<Self, String> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let port = |text: &str| {
-            text.trim()
-                .parse::<u16>()
-                .map_err(|error| error.to_string())
+            let port = text.trim().parse::<u16>();
+            port.map_err(|error| error.to_string())
         };
         let (first, last) = (port(first)?, port(last)?);
         if first > last {
             return Err("the range ends before it begins".to_owned());
         }
-        Ok(Self(first..=last))
+        Ok(Self { first, last })
     }
 
     fn show(&self) -> String {
-        match (self.0.start(), self.0.end()) {
-            (first, last) if first == last => first.to_string(),
-            (first, last) => format!("{first}-{last}"),
+        match self {
+            Self { first, last } if first == last => first.to_string(),
+            Self { first, last } => format!("{first}-{last}"),
         }
     }
 }
 
 /// A text in which `*` stands for any text, none included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern(Box<str>);
+pub(super) enum Pattern {
+    /// Without a star.
+    Whole(Box<str>),
+    /// What comes before the only star, and what after it.
+    Ends(Box<str>, Box<str>),
+    /// With several.
+    Stars(Box<str>),
+}
 
 impl Pattern {
     /// Whether all of `text` fits.
+    #[inline]
     pub(super) fn fits(&self, text: &str) -> bool {
-        let (mut pattern, mut text) = (self.0.as_bytes(), text.as_bytes());
-        // After the latest star, and the text that it has not taken yet.
-        let mut after_star: Option<(&[u8], &[u8])> = None;
-        loop {
-            match (pattern.split_first(), text.split_first()) {
-                (Some((b'*', rest)), _) => {
-                    after_star = Some((rest, text));
-                    pattern = rest;
-                }
-                (Some((wanted, wanted_rest)), Some((found, rest))) if wanted == found => {
-                    (pattern, text) = (wanted_rest, rest);
-                }
-                (None, None) => return true,
-                _ => {
-                    // The star takes one more byte.
-                    let Some((rest, [_, left @ ..])) = after_star else {
-                        return false;
-                    };
-                    after_star = Some((rest, left));
-                    (pattern, text) = (rest, left);
-                }
+        match self {
+            Self::Whole(whole) => **whole == *text,
+            Self::Ends(begin, end) => text
+                .strip_prefix(&**begin)
+                .is_some_and(|rest| rest.ends_with(&**end)),
+            Self::Stars(pattern) => fits(pattern.as_bytes(), text.as_bytes()),
+        }
+    }
+}
+
+fn fits(mut pattern: &[u8], mut text: &[u8]) -> bool {
+    // After the latest star, and the text that it has not taken yet.
+    let mut after_star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern.split_first(), text.split_first()) {
+            (Some((b'*', rest)), _) => {
+                after_star = Some((rest, text));
+                pattern = rest;
+            }
+            (Some((wanted, wanted_rest)), Some((found, rest))) if wanted == found => {
+                (pattern, text) = (wanted_rest, rest);
+            }
+            (None, None) => return true,
+            _ => {
+                // The star takes one more byte.
+                let Some((rest, [_, left @ ..])) = after_star else {
+                    return false;
+                };
+                after_star = Some((rest, left));
+                (pattern, text) = (rest, left);
             }
         }
     }
@@ -147,11 +160,18 @@ impl Scalar for Pattern {
     const WHAT: &'static str = "a name, in which `*` stands for any text";
 
     fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self(text.into()))
+        Ok(match text.split_once('*') {
+            None => Self::Whole(text.into()),
+            Some((begin, end)) if !end.contains('*') => Self::Ends(begin.into(), end.into()),
+            Some(_) => Self::Stars(text.into()),
+        })
     }
 
     fn show(&self) -> String {
-        self.0.to_string()
+        match self {
+            Self::Whole(text) | Self::Stars(text) => text.to_string(),
+            Self::Ends(begin, end) => format!("{begin}*{end}"),
+        }
     }
 }
 

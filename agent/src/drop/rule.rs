@@ -1,35 +1,41 @@
 //! One rule: its conditions, and how they are read from the configuration.
 
 use weir_proto::flow::v1::{Direction, Transport};
-use weir_runtime::config::Section;
+use weir_runtime::config::{Scalar, Section};
 
 use super::{
     Flow,
     condition::{Network, Pattern, Ports, Protocol, Side},
 };
 
-/// Drops a flow that meets all its conditions. A list that is empty is no condition; of one that is not, any entry
-/// will do.
-#[derive(Clone, Debug, Default)]
+/// Drops a flow that meets all its conditions.
+#[derive(Clone, Debug)]
 pub struct Rule {
-    transport: Option<Transport>,
-    direction: Option<Direction>,
-    ports: Vec<Ports>,
-    src_ports: Vec<Ports>,
-    dst_ports: Vec<Ports>,
-    networks: Vec<Network>,
-    src_networks: Vec<Network>,
-    dst_networks: Vec<Network>,
-    netns: Vec<u32>,
-    processes: Vec<Pattern>,
-    containers: Vec<Pattern>,
+    /// The cheapest first.
+    conditions: Box<[Condition]>,
+}
+
+/// What a flow must be like; of a list, any entry will do.
+#[derive(Clone, Debug)]
+enum Condition {
+    Transport(Transport),
+    Direction(Direction),
+    Port(Box<[Ports]>),
+    SrcPort(Box<[Ports]>),
+    DstPort(Box<[Ports]>),
+    Netns(Box<[u32]>),
+    Cidr(Box<[Network]>),
+    SrcCidr(Box<[Network]>),
+    DstCidr(Box<[Network]>),
+    Process(Box<[Pattern]>),
+    Container(Box<[Pattern]>),
 }
 
 /// Reads the rules of the section `drop`, by name.
 pub fn read(root: &mut Section<'_>) -> Vec<(String, Rule)> {
     let rules = root.sections("drop", |_, section| Rule::read(section));
     for (name, rule) in &rules {
-        if rule.is_empty() {
+        if rule.conditions.is_empty() {
             let message = format!("`{name}` has no condition: it would drop everything");
             root.mistake("drop", message);
         }
@@ -39,68 +45,63 @@ pub fn read(root: &mut Section<'_>) -> Vec<(String, Rule)> {
 
 impl Rule {
     fn read(section: &mut Section<'_>) -> Self {
+        let transport = section.optional("transport").map(|Protocol(one)| one);
+        let direction = section.optional("direction").map(|Side(one)| one);
+        let conditions = [
+            transport.map(Condition::Transport),
+            direction.map(Condition::Direction),
+            list(section, "port", Condition::Port),
+            list(section, "src_port", Condition::SrcPort),
+            list(section, "dst_port", Condition::DstPort),
+            list(section, "netns", Condition::Netns),
+            list(section, "cidr", Condition::Cidr),
+            list(section, "src_cidr", Condition::SrcCidr),
+            list(section, "dst_cidr", Condition::DstCidr),
+            list(section, "process", Condition::Process),
+            list(section, "container", Condition::Container),
+        ];
         Self {
-            transport: section.optional("transport").map(|Protocol(one)| one),
-            direction: section.optional("direction").map(|Side(one)| one),
-            ports: section.list("port"),
-            src_ports: section.list("src_port"),
-            dst_ports: section.list("dst_port"),
-            networks: section.list("cidr"),
-            src_networks: section.list("src_cidr"),
-            dst_networks: section.list("dst_cidr"),
-            netns: section.list("netns"),
-            processes: section.list("process"),
-            containers: section.list("container"),
+            conditions: conditions.into_iter().flatten().collect(),
         }
     }
 
-    fn is_empty(&self) -> bool {
-        let Self {
-            transport,
-            direction,
-            ports,
-            src_ports,
-            dst_ports,
-            networks,
-            src_networks,
-            dst_networks,
-            netns,
-            processes,
-            containers,
-        } = self;
-        transport.is_none()
-            && direction.is_none()
-            && [ports, src_ports, dst_ports]
-                .iter()
-                .all(|list| list.is_empty())
-            && [networks, src_networks, dst_networks]
-                .iter()
-                .all(|list| list.is_empty())
-            && netns.is_empty()
-            && [processes, containers].iter().all(|list| list.is_empty())
-    }
-
-    /// Whether `flow` meets every condition; the cheapest are looked at first.
+    /// Whether `flow` meets every condition.
+    #[inline]
     pub(super) fn drops(&self, flow: &Flow<'_>) -> bool {
-        let (src, dst) = (flow.src, flow.dst);
-        self.transport.is_none_or(|one| one == flow.transport)
-            && self.direction.is_none_or(|one| one == flow.direction)
-            && any(&self.ports, |ports| {
-                ports.has(src.port()) || ports.has(dst.port())
-            })
-            && any(&self.src_ports, |ports| ports.has(src.port()))
-            && any(&self.dst_ports, |ports| ports.has(dst.port()))
-            && any(&self.netns, |netns| *netns == flow.netns)
-            && any(&self.networks, |network| {
-                network.has(src.ip()) || network.has(dst.ip())
-            })
-            && any(&self.src_networks, |network| network.has(src.ip()))
-            && any(&self.dst_networks, |network| network.has(dst.ip()))
-            && any(&self.processes, |pattern| pattern.fits(flow.process))
-            && any(&self.containers, |pattern| pattern.fits(flow.container))
+        self.conditions
+            .iter()
+            .all(|condition| condition.holds(flow))
     }
 }
 
-fn any<T>(list: &[T], holds: impl FnMut(&T) -> bool) -> bool {
-    list.is_empty() || list.iter().any(holds)
+/// The condition under `key`; an empty list is none.
+fn list<T: Scalar>(
+    section: &mut Section<'_>,
+    key: &'static str,
+    condition: impl FnOnce(Box<[T]>) -> Condition,
+) -> Option<Condition> {
+    let list = section.list(key);
+    (!list.is_empty()).then(|| condition(list.into()))
+}
+
+impl Condition {
+    #[inline]
+    fn holds(&self, flow: &Flow<'_>) -> bool {
+        let (src, dst) = (&flow.src, &flow.dst);
+        match self {
+            Self::Transport(one) => *one == flow.transport,
+            Self::Direction(one) => *one == flow.direction,
+            Self::Port(any) => any
+                .iter()
+                .any(|one| one.has(src.port()) || one.has(dst.port())),
+            Self::SrcPort(any) => any.iter().any(|one| one.has(src.port())),
+            Self::DstPort(any) => any.iter().any(|one| one.has(dst.port())),
+            Self::Netns(any) => any.contains(&flow.netns),
+            Self::Cidr(any) => any.iter().any(|one| one.has(src.ip()) || one.has(dst.ip())),
+            Self::SrcCidr(any) => any.iter().any(|one| one.has(src.ip())),
+            Self::DstCidr(any) => any.iter().any(|one| one.has(dst.ip())),
+            Self::Process(any) => any.iter().any(|one| one.fits(flow.process)),
+            Self::Container(any) => any.iter().any(|one| one.fits(flow.container)),
+        }
+    }
 }

@@ -265,7 +265,8 @@ impl Connections {
     }
 
     fn failed(&mut self, record: &TcpRecord) {
-        let delta = Connection::NEW.advance(record);
+        let mut attempt = Connection::NEW;
+        let delta = attempt.advance(record);
         let reason = Some(Reason::from_errno(record.error));
         if let Some(row) = self.row(record, None, reason, delta, true) {
             row.failed += 1;
