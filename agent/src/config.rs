@@ -1,5 +1,7 @@
 //! Configuration of the agent.
 
+mod dnsflow;
+
 use std::time::Duration;
 
 use weir_runtime::{
@@ -7,6 +9,7 @@ use weir_runtime::{
     telemetry,
 };
 
+pub use self::dnsflow::{Dnsflow, Names};
 use crate::drop;
 
 /// Prefix of the environment variables that override keys.
@@ -21,6 +24,8 @@ pub struct Config {
     pub gateway: String,
     /// The netflow collector.
     pub netflow: Netflow,
+    /// The dnsflow collector.
+    pub dnsflow: Dnsflow,
     /// What is left out, by name of the rule.
     pub drop: Vec<(String, drop::Rule)>,
     /// Batches that wait for the gateway.
@@ -205,6 +210,7 @@ impl Config {
             host: root.optional("host"),
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
+            dnsflow: Dnsflow::read(&mut root.section("dnsflow")),
             drop: drop::read(root),
             uplink: Uplink {
                 buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),

@@ -2,17 +2,20 @@
 
 #[doc(hidden)]
 pub mod btf;
+#[doc(hidden)]
+pub mod capture;
 mod cgroup;
 pub mod config;
 mod container;
+pub mod dnsflow;
 pub mod drop;
 pub mod host;
+pub mod names;
 pub mod namespaces;
 pub mod netflow;
 pub mod netlink;
 pub mod open_sockets;
-#[expect(dead_code, reason = "until a collector asks")]
-mod owners;
+pub mod owners;
 pub mod privilege;
 mod process;
 pub mod self_telemetry;

@@ -28,7 +28,7 @@ use weir_proto::flow::v1::Counter;
 
 use self::{
     connections::Connections,
-    kernel::{Chosen, KernelError},
+    kernel::{Chosen, Http, HttpSettings, KernelError},
     nat::Translations,
     rows::Period,
     source::{Ebpf, Source, WithoutEbpf},
@@ -37,8 +37,10 @@ use self::{
 use crate::{
     config::{Hook, Netflow},
     drop::DropRules,
+    names::Names,
     namespaces::{ListError, Namespaces},
     netlink::NetlinkError,
+    owners::Owners,
     status::{Status, counter},
     uplink::Queue,
 };
@@ -107,16 +109,18 @@ pub struct Outputs {
     pub queue: Arc<Queue>,
     /// Counters.
     pub status: Arc<Status>,
+    /// Where users of sockets are told to collectors that see only packets, if there are any.
+    pub owners: Option<Arc<Owners>>,
 }
 
 impl Collector {
-    /// Attaches to the kernel and adopts the connections that are there.
+    /// Attaches to the kernel and adopts the connections that are there. With `http`, HTTP is observed too: see [`Self::take_http`].
     ///
     /// # Errors
     /// If no way to observe TCP works on this kernel.
-    pub fn attach(config: &Netflow) -> Result<Self, StartError> {
+    pub fn attach(config: &Netflow, http: Option<HttpSettings>) -> Result<Self, StartError> {
         let namespaces = Namespaces::find()?;
-        let mut source = open_source(config, &namespaces)?;
+        let mut source = open_source(config, &namespaces, http)?;
         let mut hooks = source.hooks().to_vec();
         let translations = open_translations(config, &namespaces, &mut hooks);
         let followed = translations.is_some() || source.follows_namespaces();
@@ -145,6 +149,11 @@ impl Collector {
         self
     }
 
+    /// What is seen of HTTP, if that was asked for and works; once.
+    pub fn take_http(&mut self) -> Option<Http> {
+        self.source.take_http()
+    }
+
     /// How each event is observed; TCP state changes first.
     #[must_use]
     pub fn hooks(&self) -> &[Chosen] {
@@ -157,13 +166,21 @@ impl Collector {
         self.connections.len()
     }
 
+    /// Names the peers of connections by what their clients were told.
+    #[must_use]
+    pub fn with_names(mut self, names: Arc<Names>) -> Self {
+        self.connections.name_peers(names);
+        self
+    }
+
     /// Reports every period, in a thread of its own: passes block in the kernel for milliseconds.
     ///
     /// # Errors
     /// If the system has no thread left.
-    pub fn spawn(self, outputs: Outputs) -> io::Result<Running> {
+    pub fn spawn(mut self, outputs: Outputs) -> io::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        self.connections.owners.clone_from(&outputs.owners);
         let thread = thread::Builder::new()
             .name("netflow".to_owned())
             .spawn(move || self.run(&outputs, &stopped))?;
@@ -180,9 +197,11 @@ impl Collector {
             }
             self.wait(left.min(LOOK_EVERY));
             self.connections.follow_translations();
+            self.connections.settle_names(false);
             self.source.drain(&mut self.connections);
         }
         // What happened since the last period is not lost by stopping.
+        self.connections.settle_names(true);
         self.report(outputs, began);
     }
 
@@ -249,14 +268,18 @@ impl Collector {
 }
 
 /// eBPF, unless it is not wanted or does not work.
-fn open_source(config: &Netflow, namespaces: &Namespaces) -> Result<Source, StartError> {
+fn open_source(
+    config: &Netflow,
+    namespaces: &Namespaces,
+    http: Option<HttpSettings>,
+) -> Result<Source, StartError> {
     if config.hook == Hook::SockDiag {
         let source = WithoutEbpf::open(config, namespaces, "asked for");
         return source
             .map(|source| Source::WithoutEbpf(Box::new(source)))
             .map_err(StartError::SockDiag);
     }
-    match Ebpf::attach(config) {
+    match Ebpf::attach(config, http) {
         Ok(source) => Ok(Source::Ebpf(Box::new(source))),
         Err(kernel) if config.hook == Hook::Auto => {
             let why = crate::error_chain(&kernel);

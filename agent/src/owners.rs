@@ -1,4 +1,4 @@
-//! Who uses which UDP port: told by the netflow collector, asked by collectors that see packets only.
+//! Who uses which port: told by the netflow collector, asked by collectors that see packets only.
 
 use std::{
     net::IpAddr,
@@ -7,13 +7,15 @@ use std::{
 
 use hashbrown::HashMap;
 
+use weir_proto::flow::v1::Transport;
+
 use crate::process::Process;
 
 /// Owners remembered of either generation. A resolver that takes a new port for each query fills one in seconds.
 const MOST: usize = 65_536;
 
-/// A local UDP endpoint: network namespace, address, port.
-pub(crate) type Endpoint = (u32, IpAddr, u16);
+/// A local endpoint: protocol, network namespace, address, port.
+pub(crate) type Endpoint = (Transport, u32, IpAddr, u16);
 
 /// The owners of the local endpoints that were used lately, in two generations: when the younger is full, the older
 /// goes.
@@ -56,7 +58,7 @@ mod tests {
     #[test]
     fn the_latest_owner_of_an_endpoint_is_found_until_many_others_came() {
         let owners = Owners::default();
-        let endpoint = |port| (1, IpAddr::from([127, 0, 0, 1]), port);
+        let endpoint = |port| (Transport::Udp, 1, IpAddr::from([127, 0, 0, 1]), port);
         let process = |pid| {
             Arc::new(Process {
                 pid,
@@ -69,7 +71,8 @@ mod tests {
         assert_eq!(owners.find(&endpoint(54)), None);
         for namespace in 2..4 {
             for port in 0..=u16::MAX {
-                owners.learn((namespace, IpAddr::from([10, 0, 0, 1]), port), process(3));
+                let other = (Transport::Udp, namespace, IpAddr::from([10, 0, 0, 1]), port);
+                owners.learn(other, process(3));
             }
         }
         owners.learn(endpoint(1), process(4));

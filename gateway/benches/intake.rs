@@ -7,7 +7,7 @@ use prost::Message as _;
 use weir_gateway::{
     budget::{Budget, Limits},
     fanout::Output as _,
-    intake::netflow,
+    intake::event,
     page::Format,
     profile::SEMCONV,
     prometheus::FlowSeries,
@@ -61,7 +61,7 @@ fn event(number: u32) -> FlowEvent {
 fn convert(events: Vec<FlowEvent>, host: &Text) -> PointBatch {
     let points: Vec<Point> = events
         .into_iter()
-        .map(|event| netflow::point(event, host).expect("a right event"))
+        .map(|own| event::point(own, host).expect("a right event"))
         .collect();
     points.into()
 }

@@ -13,7 +13,7 @@ use weir_runtime::config::Section;
 
 use crate::{
     aggregate::OTHER,
-    profile::{NATIVE, Profile, SEMCONV, Scope},
+    profile::{NATIVE, Profile, SEMCONV},
 };
 
 /// Values per tag where nothing else is configured; about 250 KiB per tag and metric group when used up.
@@ -60,7 +60,10 @@ impl Limits {
                 section.mistake(key, format!("`{tag}` must be at least 1"));
             } else if tag == DEFAULT {
                 limits.default = most;
-            } else if [&SEMCONV, &NATIVE].iter().any(|names| labels(names, &tag)) {
+            } else if [&SEMCONV, &NATIVE]
+                .iter()
+                .any(|profile| labels(profile, &tag))
+            {
                 limits.own.push((tag, most));
             } else {
                 section.mistake(
@@ -79,17 +82,10 @@ impl Limits {
 }
 
 /// Whether `tag` is a label of some metric of `profile`.
-fn labels(profile: &Profile, tag: &str) -> bool {
+fn labels(profile: &'static Profile, tag: &str) -> bool {
     profile.data_sets.iter().any(|set| {
-        let splits = set
-            .groups
-            .iter()
-            .filter_map(|group| group.split_by.as_ref());
-        set.attributes
-            .iter()
-            .filter(|attribute| attribute.scope != Scope::Record)
-            .chain(splits)
-            .any(|attribute| attribute.tag == tag)
+        let mut groups = set.groups.iter();
+        groups.any(|group| set.attributes_of(group).any(|label| label.tag == tag))
     })
 }
 

@@ -1,12 +1,12 @@
 //! Flows through the OTLP exporters: as metrics, as log records, as spans.
 
 mod cumulative;
-mod envelope;
+pub(crate) mod envelope;
 mod metrics;
 mod outlet;
 mod records;
 mod window;
-mod wire;
+pub(crate) mod wire;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -23,6 +23,7 @@ use crate::{
     config::{self, Config},
     exporter,
     fanout::{Fanout, Output},
+    http_spans::HttpSpans,
     intake::Intake,
     otlp_metrics::OtlpMetrics,
     prometheus::{self, Exposition, FlowSeries, Sources},
@@ -123,14 +124,6 @@ impl Gateway {
         outputs.extend(exporters.flows().iter().cloned());
         let fanout = Arc::new(Fanout::new(outputs));
         let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-        let intake = Intake::new(
-            config.flow.agents,
-            Arc::clone(&agents),
-            Arc::clone(&fanout),
-            &metrics,
-            stop_intake.clone(),
-        );
-        let services = services(&intake, config.flow.max_message, &subscribers);
         let sources = sources(series, config.span_metrics, &config.prometheus, &metrics);
         let otlp_in = Otlp::start(
             config.otlp_receiver,
@@ -141,6 +134,15 @@ impl Gateway {
             &metrics,
         )
         .await?;
+        let intake = Intake::new(
+            config.flow.agents,
+            Arc::clone(&agents),
+            Arc::clone(&fanout),
+            HttpSpans::new(otlp_in.door(), &metrics),
+            &metrics,
+            stop_intake.clone(),
+        );
+        let services = services(&intake, config.flow.max_message, &subscribers);
         let (otlp_grpc, otlp_http) = otlp_in.addresses();
         let telemetry = about_itself(config.telemetry.as_ref(), &metrics)?;
         let upkeep = self_metrics::upkeep(Arc::clone(&metrics), stop_rest.clone());
@@ -182,10 +184,13 @@ impl RunningGateway {
         self.stop_intake.cancel();
         let intake = self.intake;
         let ended = tokio::spawn(async move { intake.ended().await });
-        let (intake_ended, exporters) = tokio::join!(
+        let mut otlp_in = self.otlp_in;
+        let (intake_ended, ()) = tokio::join!(
             deadline.finish("intake", ended),
-            self.otlp_in.stop(&deadline)
+            otlp_in.stop_receiver(&deadline)
         );
+        // Agents bring spans by the same door.
+        let exporters = otlp_in.close();
         // What was gathered goes to the exporters before they stop.
         self.fanout.close();
         self.stop_rest.cancel();

@@ -1,8 +1,11 @@
 //! Flow intake: the streams of the agents, each batch processed once and acked.
 
-mod address;
+pub(crate) mod address;
+mod dnsflow;
+pub mod event;
+pub(crate) mod httpflow;
 mod meter;
-pub mod netflow;
+mod netflow;
 mod refusal;
 mod runs;
 mod session;
@@ -15,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use weir_point::{PointBatch, Text};
 use weir_proto::flow::v1::{
     AgentMessage, FlowBatch, GatewayMessage,
+    flow_event::Data,
     flow_intake_server::{FlowIntake, FlowIntakeServer},
 };
 
@@ -22,6 +26,7 @@ use self::{meter::Meter, runs::Runs, session::Session};
 use crate::{
     agents::Agents,
     fanout::Fanout,
+    http_spans::HttpSpans,
     self_metrics::{RUNS_FORGOTTEN, SelfMetrics},
 };
 
@@ -30,18 +35,20 @@ pub struct Intake {
     runs: Arc<Runs>,
     agents: Arc<Agents>,
     fanout: Arc<Fanout>,
+    spans: HttpSpans,
     meter: Meter,
     stopping: CancellationToken,
     open: TaskTracker,
 }
 
 impl Intake {
-    /// An intake that hands Points to `fanout`, remembers `runs` agent runs and ends
+    /// An intake that hands Points to `fanout` and spans to `spans`, remembers `runs` agent runs and ends
     /// its streams once `stopping` is cancelled.
     pub fn new(
         runs: usize,
         agents: Arc<Agents>,
         fanout: Arc<Fanout>,
+        spans: HttpSpans,
         metrics: &SelfMetrics,
         stopping: CancellationToken,
     ) -> Arc<Self> {
@@ -49,6 +56,7 @@ impl Intake {
             runs: Arc::new(Runs::new(runs, metrics.counter(&RUNS_FORGOTTEN, &[]))),
             agents,
             fanout,
+            spans,
             meter: Meter::new(metrics),
             stopping,
             open: TaskTracker::new(),
@@ -67,15 +75,22 @@ impl Intake {
     }
 
     /// The Points of `batch`, which the agent on `host` sent; events that are not right
-    /// are counted and left out.
+    /// are counted and left out, and spans go their own way.
     fn convert(&self, batch: FlowBatch, host: &Text) -> PointBatch {
         let mut points = Vec::with_capacity(batch.events.len());
+        let mut spans = Vec::new();
         for event in batch.events {
-            match netflow::point(event, host) {
+            if let Some(Data::HttpSpan(_)) = event.data {
+                spans.push(event);
+                continue;
+            }
+            match event::point(event, host) {
                 Ok(point) => points.push(point),
                 Err(malformed) => self.meter.malformed(malformed),
             }
         }
+        let refuse = |malformed| self.meter.malformed(malformed);
+        self.spans.take(spans, host, refuse);
         points.into()
     }
 }

@@ -12,6 +12,7 @@ pub mod exporter;
 pub mod fanout;
 pub mod flow_export;
 pub mod gateway;
+pub mod http_spans;
 pub mod intake;
 pub mod otlp_intake;
 pub mod otlp_metrics;

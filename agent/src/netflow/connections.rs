@@ -1,101 +1,37 @@
 //! From records of connections, totals since each began, to rows of the period, deltas.
 
+mod domains;
 mod listeners;
+mod live;
 mod udp;
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use hashbrown::HashMap;
 use weir_ebpf_common::netflow::{TcpRecord, direction, kind, owner, state};
 use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent, Transport};
 
-use self::listeners::Listeners;
+use self::{
+    domains::Domains,
+    listeners::Listeners,
+    live::{Connection, ConnectionKey},
+    udp::DNS,
+};
 use super::{
     nat::Translations,
     rows::{Delta, Period, Reason, Row, RowKey, Rows},
 };
 use crate::{
     drop::{Dropper, Flow},
+    names::Names,
+    owners::Owners,
     process::Processes,
 };
 
 const AF_INET6: u16 = 10;
-
-/// What distinguishes one connection from every other: no two sockets are in one place at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct ConnectionKey {
-    socket: u64,
-    established_ns: u64,
-}
-
-impl From<&TcpRecord> for ConnectionKey {
-    fn from(record: &TcpRecord) -> Self {
-        Self {
-            socket: record.socket,
-            established_ns: record.facts.established_ns,
-        }
-    }
-}
-
-/// A connection that lives over the end of a period: what was already reported of it.
-#[derive(Debug)]
-struct Connection {
-    bytes_sent: u64,
-    bytes_received: u64,
-    segments_in: u32,
-    segments_out: u32,
-    retransmits: u32,
-    /// Pass in which it was last seen.
-    seen: u32,
-    /// For a connection older than the agent.
-    guess: Option<(Direction, DirectionSource)>,
-}
-
-impl Connection {
-    const NEW: Self = Self {
-        bytes_sent: 0,
-        bytes_received: 0,
-        segments_in: 0,
-        segments_out: 0,
-        retransmits: 0,
-        seen: 0,
-        guess: None,
-    };
-
-    /// Takes over the record's totals and returns what is new. A total read in the middle of an update
-    /// may be behind the one before: then there is nothing new yet.
-    fn advance(&mut self, record: &TcpRecord) -> Delta {
-        fn new_part<T: Copy + PartialOrd + std::ops::Sub<Output = T> + Into<u64>>(
-            last: &mut T,
-            now: T,
-        ) -> u64 {
-            if now <= *last {
-                return 0;
-            }
-            (now - std::mem::replace(last, now)).into()
-        }
-        Delta {
-            bytes_read: new_part(&mut self.bytes_received, record.bytes_received),
-            bytes_written: new_part(&mut self.bytes_sent, record.bytes_sent),
-            packets_read: wrapping_part(&mut self.segments_in, record.segments_in),
-            packets_written: wrapping_part(&mut self.segments_out, record.segments_out),
-            retransmits: wrapping_part(&mut self.retransmits, record.retransmits),
-            rtt_us: record.rtt_us,
-            rtt_var_us: record.rtt_var_us,
-        }
-    }
-}
-
-/// The kernel counts segments in 32 bits and starts again at 0.
-fn wrapping_part(last: &mut u32, now: u32) -> u64 {
-    let step = now.wrapping_sub(*last);
-    // Half the range is behind, not ahead.
-    if step > u32::MAX / 2 {
-        return 0;
-    }
-    *last = now;
-    u64::from(step)
-}
 
 /// What was counted about the connections; each only grows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,10 +53,13 @@ pub(super) struct Connections {
     most: usize,
     per_connection: bool,
     unsettled: bool,
+    domains: Domains,
     /// The real peers of translated connections, if they are followed.
     pub(super) translations: Option<Translations>,
     /// What is left out.
     pub(super) drops: Dropper,
+    /// Where owners of sockets are told, if anybody asks.
+    pub(super) owners: Option<Arc<Owners>>,
     pub(super) tally: Tally,
 }
 
@@ -139,8 +78,10 @@ impl Connections {
             most,
             per_connection,
             unsettled: false,
+            domains: Domains::default(),
             translations: None,
             drops: Dropper::default(),
+            owners: None,
             tally: Tally::default(),
         }
     }
@@ -165,8 +106,13 @@ impl Connections {
     pub(super) fn record(&mut self, record: &TcpRecord) {
         match record.kind {
             kind::LIVE => self.live(record),
-            kind::CLOSED => self.closed(record),
-            kind::FAILED => self.failed(record),
+            kind::CLOSED | kind::FAILED => {
+                let is_new = !self.live.contains_key(&ConnectionKey::from(record));
+                let dst = address(record.family, record.remote);
+                if !is_new || !self.domains.defer(record, dst) {
+                    self.ended(record);
+                }
+            }
             kind::ADOPTED => self.adopted.push(*record),
             kind::LISTENING => drop(
                 self.listeners
@@ -236,13 +182,42 @@ impl Connections {
         }
         let connection = self.live.entry(key).or_insert(Connection::NEW);
         connection.seen = self.pass;
+        // The second time for an answer that is told only now.
+        if connection.domain.is_none() && connection.looked < 2 {
+            connection.looked += 1;
+            let dst = address(record.family, record.remote);
+            connection.domain = self.domains.of(record, dst);
+        }
         let (delta, guess) = (connection.advance(record), connection.guess);
-        let Some(row) = self.row(record, guess, None, delta, is_new) else {
+        let domain = connection.domain.clone();
+        let Some(row) = self.row(record, guess, None, domain, delta, is_new) else {
             return;
         };
         row.connections += 1;
         if is_new {
             opened(row, record);
+        }
+    }
+
+    /// Names the peers of connections from now on.
+    pub(super) fn name_peers(&mut self, names: Arc<Names>) {
+        self.domains.names = Some(names);
+    }
+
+    /// Takes up ended connections that have waited for their names long enough, or all of them from now on.
+    pub(super) fn settle_names(&mut self, all: bool) {
+        if all {
+            self.domains.hurry();
+        }
+        while let Some(record) = self.domains.next() {
+            self.ended(&record);
+        }
+    }
+
+    fn ended(&mut self, record: &TcpRecord) {
+        match record.kind {
+            kind::FAILED => self.failed(record),
+            _ => self.closed(record),
         }
     }
 
@@ -254,7 +229,12 @@ impl Connections {
         }
         let mut connection = known.unwrap_or(Connection::NEW);
         let (delta, guess) = (connection.advance(record), connection.guess);
-        let Some(row) = self.row(record, guess, None, delta, is_new) else {
+        let dst = address(record.family, record.remote);
+        let domain = match connection.domain {
+            None if is_new => self.domains.of(record, dst),
+            domain => domain,
+        };
+        let Some(row) = self.row(record, guess, None, domain, delta, is_new) else {
             return;
         };
         row.closed += 1;
@@ -266,9 +246,12 @@ impl Connections {
 
     fn failed(&mut self, record: &TcpRecord) {
         let mut attempt = Connection::NEW;
+        let domain = self
+            .domains
+            .of(record, address(record.family, record.remote));
         let delta = attempt.advance(record);
         let reason = Some(Reason::from_errno(record.error));
-        if let Some(row) = self.row(record, None, reason, delta, true) {
+        if let Some(row) = self.row(record, None, reason, domain, delta, true) {
             row.failed += 1;
         }
     }
@@ -280,6 +263,7 @@ impl Connections {
         record: &TcpRecord,
         guessed: Option<(Direction, DirectionSource)>,
         reason: Option<Reason>,
+        domain: Option<Arc<str>>,
         delta: Delta,
         is_new: bool,
     ) -> Option<&mut Row> {
@@ -299,6 +283,13 @@ impl Connections {
         let process = self
             .processes
             .get(record.facts.pid, record.facts.name, record.facts.cgroup);
+        if let Some(owners) = &self.owners
+            && record.facts.pid != 0
+            && (record.remote_port == DNS || record.local_port == DNS)
+        {
+            let local = (Transport::Tcp, record.netns, src, record.local_port);
+            owners.learn(local, Arc::clone(&process));
+        }
         let flow = Flow {
             src: local,
             dst: remote,
@@ -324,6 +315,7 @@ impl Connections {
             reason,
             nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
             process,
+            domain,
         });
         row.add(delta);
         Some(row)

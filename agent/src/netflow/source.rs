@@ -8,7 +8,10 @@ use std::os::fd::BorrowedFd;
 use weir_proto::flow::v1::Counter;
 
 pub(super) use self::{ebpf::Ebpf, without_ebpf::WithoutEbpf};
-use super::{connections::Connections, kernel::Chosen};
+use super::{
+    connections::Connections,
+    kernel::{Chosen, Http},
+};
 use crate::namespaces::Namespaces;
 
 /// A source of records.
@@ -25,6 +28,14 @@ impl Source {
         match self {
             Self::Ebpf(source) => source.hooks(),
             Self::WithoutEbpf(source) => source.hooks(),
+        }
+    }
+
+    /// What it sees of HTTP, if that was asked for and works; once.
+    pub(super) fn take_http(&mut self) -> Option<Http> {
+        match self {
+            Self::Ebpf(source) => source.take_http(),
+            Self::WithoutEbpf(_) => None,
         }
     }
 

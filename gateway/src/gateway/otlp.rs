@@ -103,11 +103,20 @@ impl Otlp {
             .map_or((None, None), |running| (running.grpc, running.http))
     }
 
-    /// Take nothing any more. Gives back the exporters, which still have to stop.
-    pub(super) async fn stop(self, deadline: &Deadline) -> Exporters {
-        if let Some(receiver) = self.receiver {
+    /// Where others bring OTLP.
+    pub(super) fn door(&self) -> Arc<OtlpIntake> {
+        Arc::clone(&self.intake)
+    }
+
+    /// Receive nothing any more.
+    pub(super) async fn stop_receiver(&mut self, deadline: &Deadline) {
+        if let Some(receiver) = self.receiver.take() {
             receiver.stop(deadline).await;
         }
+    }
+
+    /// Take nothing any more from anybody. Gives back the exporters, which still have to stop.
+    pub(super) fn close(self) -> Exporters {
         self.intake.close();
         self.exporters
     }

@@ -50,6 +50,8 @@ self_metrics! {
         "Flow events in the batches processed.";
     ROWS_MALFORMED = "weir_gateway_intake_rows_malformed_total", Counter, ["cause"],
         "Flow events that did not become a Point.";
+    INTAKE_SPANS = "weir_gateway_intake_spans_total", Counter, ["result"],
+        "Spans of HTTP requests that agents sent, by what became of them.";
     STATUS_REFUSED = "weir_gateway_intake_status_entries_refused_total", Counter, [],
         "Counters and hooks in agent status messages that cannot be shown.";
     RUNS_FORGOTTEN = "weir_gateway_intake_runs_forgotten_total", Counter, [],

@@ -7,6 +7,7 @@ mod golden;
 mod intake;
 mod points;
 mod prometheus;
+mod requests;
 mod stop;
 mod subscription;
 mod support;

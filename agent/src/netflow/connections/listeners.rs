@@ -1,4 +1,4 @@
-//! The direction of connections whose beginning was not seen.
+//! Who listens, and what that tells of connections whose beginning was not seen.
 
 use hashbrown::HashSet;
 use weir_ebpf_common::netflow::TcpRecord;
@@ -12,7 +12,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Nobody yet.
+    /// Nobody yet. `first_ephemeral` is the lowest port that the kernel gives to clients.
     pub(super) fn new(first_ephemeral: u16) -> Self {
         Self {
             known: HashSet::new(),

@@ -358,14 +358,6 @@ fn a_mapped_address_is_the_ipv4_address_it_means() {
     );
 }
 
-#[test]
-fn segment_counters_may_start_again() {
-    let mut last = u32::MAX - 1;
-    assert_eq!(wrapping_part(&mut last, 3), 5);
-    assert_eq!(wrapping_part(&mut last, 2), 0, "a step back is no progress");
-    assert_eq!(wrapping_part(&mut last, 4), 1);
-}
-
 fn rules(text: &str) -> Rules {
     let document = Document::parse("agent.yaml", text, "TEST", []).unwrap();
     Rules::new(document.read(read).unwrap())

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use weir_ebpf_common::netflow::{
     owner,
-    udp::{UdpFlow, UdpKey, trait_of},
+    udp::{UdpFlow, UdpKey, UdpRecord, trait_of},
 };
 use weir_proto::flow::v1::{Direction, DirectionSource, Transport};
 
@@ -17,7 +17,24 @@ use crate::{
     },
 };
 
+/// The port whose users are asked for.
+pub(super) const DNS: u16 = 53;
+
 impl Connections {
+    /// Tells those who see only packets whose the local end of a flow is.
+    pub(in crate::netflow) fn learn_owner(&mut self, record: &UdpRecord) {
+        let UdpRecord { key, flow } = record;
+        if flow.owner.pid == 0 || (key.remote_port != DNS && key.local_port != DNS) {
+            return;
+        }
+        let Some(owners) = &self.owners else { return };
+        let process = self
+            .processes
+            .get(flow.owner.pid, flow.owner.name, flow.owner.cgroup);
+        let local = address(key.family, key.local);
+        owners.learn((Transport::Udp, flow.netns, local, key.local_port), process);
+    }
+
     /// Adds what a flow did.
     pub(in crate::netflow) fn datagrams(&mut self, key: &UdpKey, flow: &UdpFlow, new: Datagrams) {
         let (direction, source) = direction(key, flow, self.listeners.first_ephemeral);
@@ -53,6 +70,9 @@ impl Connections {
         if self.drops.drops(&dropped, delta.dropped(0)) {
             return;
         }
+        let domain = is_client
+            .then(|| self.domains.now(flow.netns, dst))
+            .flatten();
         let peer = self.real_peer(Transport::Udp, local, remote, flow.netns);
         let row = self.rows.row(RowKey {
             transport: Transport::Udp,
@@ -66,6 +86,7 @@ impl Connections {
             reason: None,
             nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
             process,
+            domain,
         });
         row.add(delta);
     }

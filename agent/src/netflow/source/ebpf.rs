@@ -8,7 +8,10 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use weir_ebpf_common::{
     loss,
-    netflow::{TcpRecord, owner, udp::UdpRecord},
+    netflow::{
+        TcpRecord, owner,
+        udp::{UdpRecord, trait_of},
+    },
 };
 use weir_proto::flow::v1::Counter;
 
@@ -16,7 +19,7 @@ use crate::{
     config::Netflow,
     netflow::{
         connections::Connections,
-        kernel::{Chosen, KernelError, Programs},
+        kernel::{Chosen, Http, HttpSettings, KernelError, Programs},
         syscall::FromKernel as _,
         udp::UdpFlows,
     },
@@ -47,8 +50,11 @@ impl Ebpf {
     ///
     /// # Errors
     /// If no way to observe TCP works on this kernel.
-    pub(in crate::netflow) fn attach(config: &Netflow) -> Result<Self, KernelError> {
-        let mut programs = Programs::attach(config)?;
+    pub(in crate::netflow) fn attach(
+        config: &Netflow,
+        http: Option<HttpSettings>,
+    ) -> Result<Self, KernelError> {
+        let mut programs = Programs::attach(config, http)?;
         let udp = programs.udp.take().map(UdpFlows::new);
         Ok(Self {
             programs,
@@ -57,6 +63,10 @@ impl Ebpf {
             read: 0,
             failed_passes: 0,
         })
+    }
+
+    pub(super) fn take_http(&mut self) -> Option<Http> {
+        self.programs.http.take()
     }
 
     pub(super) fn hooks(&self) -> &[Chosen] {
@@ -95,6 +105,10 @@ impl Ebpf {
             // The length tells what it is.
             if bytes.len() == size_of::<UdpRecord>() {
                 if let (Some(record), Some(udp)) = (UdpRecord::from_kernel(&bytes), &mut self.udp) {
+                    connections.learn_owner(&record);
+                    if record.flow.traits & trait_of::ANNOUNCED != 0 {
+                        continue;
+                    }
                     let new = udp.closed(&record);
                     if !new.is_none() {
                         connections.datagrams(&record.key, &record.flow, new);

@@ -71,6 +71,8 @@ pub mod trait_of {
     pub const DESCRIBED: u32 = 1 << 3;
     /// The socket was closed; what it still does counts elsewhere.
     pub const CLOSED: u32 = 1 << 4;
+    /// Only in a record: the flow has begun, and the record says whose it is. It counts nothing.
+    pub const ANNOUNCED: u32 = 1 << 5;
 }
 
 /// A flow with its key. Every socket holds its first flow itself, and gives it away when it is closed; those

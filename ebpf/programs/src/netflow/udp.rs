@@ -9,7 +9,7 @@
     reason = "a key by value is one more copy for each packet"
 )]
 
-mod key;
+pub(crate) mod key;
 
 use core::{arch::asm, mem::MaybeUninit};
 
@@ -39,6 +39,8 @@ use crate::{
 };
 
 const UDP_HEADER: u32 = 8;
+/// The port whose flows are announced.
+const DNS: u16 = 53;
 /// `SOCK_BINDPORT_LOCK` of the kernel's `include/net/sock.h`.
 const BINDPORT_LOCK: u8 = 8;
 /// `TCP_ESTABLISHED`: the kernel uses the name for connected UDP sockets too.
@@ -136,6 +138,9 @@ fn count_packet(
         copy(&mut first.key, key);
         describe(&mut first.flow, None, sock, way);
         add_to(&raw mut first.flow, way, amount);
+        if key.remote_port == DNS || key.local_port == DNS {
+            announce(key, &first.flow);
+        }
         return true;
     }
     match UDP_FLOWS
@@ -168,7 +173,7 @@ pub(crate) fn add_to(flow: *mut UdpFlow, way: Way, amount: Amount) {
 /// # Safety
 /// `to` is what the verifier takes for writable memory of eight bytes.
 #[inline(always)]
-unsafe fn atomic_add(to: *mut u64, number: u64) {
+pub(crate) unsafe fn atomic_add(to: *mut u64, number: u64) {
     // SAFETY: by the contract of this function.
     unsafe {
         asm!("lock *(u64 *)({to} + 0) += {number}", to = in(reg) to, number = in(reg) number);
@@ -186,9 +191,24 @@ fn begin(sock: *mut bpf_sock, key: &UdpKey, way: Way) -> Option<*mut UdpFlow> {
         count(loss::UDP_FLOWS_ADDED);
         let owner = in_socket(sock.cast(), 0).map(|record| &mut record.flow.owner);
         // SAFETY: map memory; only the CPU that has added the flow writes what does not count.
-        describe(unsafe { &mut *flow }, owner, sock, way);
+        let new = unsafe { &mut *flow };
+        describe(new, owner, sock, way);
+        // A server's socket was announced with its first flow.
+        if key.remote_port == DNS {
+            announce(key, new);
+        }
     }
     Some(flow)
+}
+
+/// Tells the agent at once whose the flow is: whoever sees only packets will ask.
+#[inline(always)]
+fn announce(key: &UdpKey, flow: &UdpFlow) {
+    emit::<UdpRecord>(|record| {
+        copy(&mut record.key, key);
+        record.flow = *flow;
+        record.flow.traits |= trait_of::ANNOUNCED;
+    });
 }
 
 /// Notes what is known of the socket; its owner is in `from`, or in the flow already if that is the socket's
@@ -230,7 +250,7 @@ fn own_by_sender(owner: &mut UdpOwner, way: Way) {
 /// The address of a socket as a number. The verifier lets nobody add an offset to the typed pointer that this kind
 /// of program gets, not even for a checked read.
 #[inline(always)]
-fn untyped(sock: *mut bpf_sock) -> *const u8 {
+pub(crate) fn untyped(sock: *mut bpf_sock) -> *const u8 {
     let typed = sock;
     // SAFETY: reads the pointer from our own stack, as bytes.
     unsafe { bpf_probe_read_kernel((&raw const typed).cast::<u64>()) }.unwrap_or_default()
