@@ -132,7 +132,9 @@ impl Alone {
     fn start(configuration: &str) -> Self {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(configuration.as_bytes()).expect("room");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_weir-gateway"))
+        // After the other stories, some of which wait for little.
+        let mut process = Command::new("nice")
+            .arg(env!("CARGO_BIN_EXE_weir-gateway"))
             .arg("--config")
             .arg(file.path())
             .env("WEIR_LOG", "info")
