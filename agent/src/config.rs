@@ -10,6 +10,7 @@ use weir_runtime::{
 };
 
 pub use self::dnsflow::{Dnsflow, Names};
+use crate::drop;
 
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "WEIR_AGENT";
@@ -25,6 +26,8 @@ pub struct Config {
     pub netflow: Netflow,
     /// The dnsflow collector.
     pub dnsflow: Dnsflow,
+    /// What is left out, by name of the rule.
+    pub drop: Vec<(String, drop::Rule)>,
     /// Batches that wait for the gateway.
     pub uplink: Uplink,
     /// Where what the agent says about itself is sent, if anywhere.
@@ -208,6 +211,7 @@ impl Config {
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
             dnsflow: Dnsflow::read(&mut root.section("dnsflow")),
+            drop: drop::read(root),
             uplink: Uplink {
                 buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),
             },

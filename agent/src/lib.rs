@@ -8,6 +8,7 @@ mod cgroup;
 pub mod config;
 mod container;
 pub mod dnsflow;
+pub mod drop;
 pub mod host;
 pub mod names;
 pub mod namespaces;

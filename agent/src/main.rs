@@ -7,6 +7,7 @@ use clap::Parser;
 use weir_agent::{
     config::{Config, Dnsflow, ENV_PREFIX},
     dnsflow,
+    drop::{DropRules, Rules},
     host::Identity,
     names::Names,
     netflow::{Collector, Outputs},
@@ -49,8 +50,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     privilege::check(config.netflow.hook)?;
 
     let names = Arc::new(Names::new(&config.dnsflow.names));
-    let mut collector =
-        Collector::attach(&config.netflow, None).context("the netflow collector cannot run")?;
+    let drop_rules = DropRules::new(Rules::new(config.drop));
+    let mut collector = Collector::attach(&config.netflow, None)
+        .context("the netflow collector cannot run")?
+        .dropping(&drop_rules);
     if config.dnsflow.enabled {
         collector = collector.with_names(Arc::clone(&names));
     }

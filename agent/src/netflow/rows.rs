@@ -11,7 +11,7 @@ use weir_proto::flow::v1::{
     Direction, DirectionSource, DomainSource, FlowEvent, Netflow, Transport, flow_event::Data,
 };
 
-use crate::process::Process;
+use crate::{drop::Amount, process::Process};
 
 /// Why a connect failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,6 +118,17 @@ pub(super) struct Delta {
     pub(super) retransmits: u64,
     pub(super) rtt_us: u32,
     pub(super) rtt_var_us: u32,
+}
+
+impl Delta {
+    /// What is counted when a rule drops this, with so many connections that began.
+    pub(super) fn dropped(self, connections: u64) -> Amount {
+        Amount {
+            items: connections,
+            packets: self.packets_read + self.packets_written,
+            bytes: self.bytes_read + self.bytes_written,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
