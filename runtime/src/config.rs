@@ -52,7 +52,7 @@ pub enum ConfigError {
 /// The key `a.b.c` is overridden by the variable `PREFIX_A_B_C`; an empty
 /// variable counts as unset. A list is overridden by comma-separated items, a map by
 /// comma-separated `name=value` pairs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Document {
     file: String,
     /// What lies over the file.
