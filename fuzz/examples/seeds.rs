@@ -16,9 +16,9 @@ use flate2::{
 use prost::Message as _;
 use weir_point::otlp::Signal;
 use weir_proto::flow::v1::{
-    AgentMessage, AgentStatus, Counter, Direction, DirectionSource, Dnsflow, DomainSource, FlowBatch,
-    FlowEvent, Hook, HttpSpan, Httpflow, Latency, Netflow, Transport, agent_message::Message,
-    flow_event::Data,
+    AgentMessage, AgentStatus, Counter, Direction, DirectionSource, Dnsflow, DomainSource,
+    FlowBatch, FlowEvent, Hook, HttpSpan, Httpflow, Latency, Netflow, Transport,
+    agent_message::Message, flow_event::Data,
 };
 
 /// In the order of the bytes that choose them.
