@@ -6,6 +6,7 @@ mod cgroup;
 pub mod config;
 mod container;
 pub mod host;
+pub mod httpflow;
 pub mod namespaces;
 pub mod netflow;
 pub mod netlink;

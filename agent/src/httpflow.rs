@@ -1,0 +1,24 @@
+//! The httpflow collector: every HTTP request of this node, counted and timed.
+//!
+//! [`Tracker`] makes requests with their answers of the pieces of streams that the kernel hands on; [`Rows`] merges them
+//! into rows; [`Spans`] makes spans of some.
+
+mod connection;
+mod context;
+mod exchange;
+mod hello;
+mod http1;
+mod http2;
+mod message;
+mod privacy;
+mod stream;
+mod tally;
+mod tracker;
+
+pub use self::{
+    exchange::{Ends, Exchange, Outcome, Output, Reason, ServerName},
+    message::{Request, TraceParent, Version},
+    privacy::Redaction,
+    tally::Tally,
+    tracker::{Settings, Tracker},
+};
