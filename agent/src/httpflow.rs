@@ -14,6 +14,8 @@ mod privacy;
 mod stream;
 mod tally;
 mod tracker;
+#[cfg(test)]
+mod wire;
 
 pub use self::{
     exchange::{Ends, Exchange, Outcome, Output, Reason, ServerName},

@@ -224,7 +224,14 @@ impl Http1 {
                 let is_next = segment.at >= half.at && self.may_begin(side, segment.bytes);
                 let half = &mut self.halves[side];
                 if !is_next {
-                    half.at = half.at.max(segment.end());
+                    // After its answer, it is rather the next request, of which the beginning was overtaken.
+                    let may_be_early = self.client == Some(side)
+                        && self.dialogue.is_answered()
+                        && self.may_be_overtaken(side, segment, context);
+                    let half = &mut self.halves[side];
+                    if !may_be_early || !half.early.keep(segment) {
+                        half.at = half.at.max(segment.end());
+                    }
                     return Step::Done;
                 }
                 half.start(segment.at);
@@ -252,14 +259,20 @@ impl Http1 {
     /// Whether a piece that begins with `bytes` may be a message of its own, and not more of one whose end is not
     /// known: a request, if that one has been answered or has no body; an answer, if one is still to come.
     fn may_begin(&self, side: usize, bytes: &[u8]) -> bool {
-        if bytes.len() < LEAST_START {
-            return false;
-        }
         if self.client == Some(side) {
             self.dialogue.may_ask_again() && may_be_request(bytes)
         } else {
             self.dialogue.is_waiting() && may_be_answer(bytes)
         }
+    }
+
+    /// Whether what is missing before a segment may still come, and the segment be kept until then. Only what comes over
+    /// a network is overtaken.
+    fn may_be_overtaken(&self, side: usize, segment: &Segment<'_>, context: &Context<'_>) -> bool {
+        side == RECEIVED
+            && !context.tls
+            && !self.giving_up
+            && segment.bytes.len() <= context.room
     }
 
     fn chunks(

@@ -78,6 +78,12 @@ impl Tracker {
         self.young.len() + self.old.len()
     }
 
+    /// Bytes kept of messages that are not complete.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.held
+    }
+
     /// Takes in a piece, with the bytes of it that were captured, and tells what it leads to.
     pub fn piece(&mut self, piece: &Piece, bytes: &[u8], out: &mut impl FnMut(Output<'_>)) {
         self.tally.pieces += 1;

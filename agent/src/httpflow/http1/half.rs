@@ -64,11 +64,6 @@ impl Half {
         self.positions.seen().map_or(self.at, |seen| seen.at)
     }
 
-    /// Whether what comes next must join what came before.
-    pub(super) const fn must_join(&self) -> bool {
-        matches!(self.state, State::Start | State::Head)
-    }
-
     /// Cuts off what has been seen already.
     pub(super) fn fit(&self, segment: &mut Segment<'_>) -> Fit {
         if segment.at > self.at {

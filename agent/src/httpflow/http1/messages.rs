@@ -247,11 +247,10 @@ impl Http1 {
         segment: &mut Segment<'_>,
         context: &mut Context<'_>,
     ) -> Step {
+        let may_come = self.may_be_overtaken(side, segment, context);
         let half = &mut self.halves[side];
         let is_ahead = segment.at > half.at;
-        // Only what comes over a network may be overtaken.
-        let may_come = is_ahead && side == RECEIVED && !context.tls && !self.giving_up;
-        if may_come && segment.bytes.len() <= context.room && half.early.keep(segment) {
+        if is_ahead && may_come && half.early.keep(segment) {
             return Step::Done;
         }
         context.tally.gaps += 1;
@@ -300,7 +299,12 @@ impl Http1 {
     pub(super) fn take_early(&mut self, side: usize, context: &mut Context<'_>) {
         loop {
             let half = &mut self.halves[side];
-            let most = if half.must_join() { half.at } else { u64::MAX };
+            let most = match half.state {
+                State::Start | State::Head => half.at,
+                // They wait for the beginning of the next message.
+                State::Unknown => return,
+                _ => u64::MAX,
+            };
             let Some(taken) = half.early.take(most) else {
                 return;
             };
