@@ -185,6 +185,9 @@ impl Http2 {
     }
 
     fn give_up_early(&mut self, side: usize, context: &mut Context<'_>) {
+        if self.giving_up {
+            return;
+        }
         self.giving_up = true;
         while let Some(taken) = self.halves[side].early.take(u64::MAX) {
             self.feed(side, taken.segment(), context);
@@ -255,6 +258,13 @@ impl Http2 {
         if self.parts[side].is_some() && header.kind != kind::CONTINUATION {
             // Nothing may come between the frames of a block (RFC 9113, 6.10).
             self.lose_block(side);
+        }
+        if let Some(client) = self.streams.client
+            && (client, header.kind) == (1 - side, kind::HEADERS)
+            && !self.streams.knows(header.stream)
+        {
+            // The server has read the request: what waits for something before it waits in vain.
+            self.give_up_early(client, context);
         }
         let bytes = (frames::HEADER + header.length as usize) as u64;
         match header.kind {

@@ -9,6 +9,9 @@ use weir_ebpf_common::{
 
 use super::{Output, Settings, Tally, Tracker};
 
+/// Bytes that a client of HTTP/2 begins with.
+const PREFACE: usize = 24;
+
 /// Both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
@@ -40,6 +43,10 @@ struct Half {
     in_a_row: u32,
     handed: u64,
     skip: usize,
+    /// Of another frame that goes on.
+    pass: usize,
+    /// Frames were lost sight of.
+    lost: bool,
 }
 
 /// A connection.
@@ -171,27 +178,34 @@ impl Wire {
         position
     }
 
-    /// All but the payload of large DATA frames. A header that is cut by the segment's end is not large.
+    /// All but the payload of large DATA frames; everything once a header is cut by the end of a segment.
     fn frames(&mut self, from: From, position: u32, bytes: &[u8]) {
-        let skip = self.halves[from as usize].skip;
-        let mut at = skip.min(bytes.len());
-        self.halves[from as usize].skip = skip - at;
+        let half = &mut self.halves[from as usize];
+        let mut at = half.skip.min(bytes.len());
+        half.skip -= at;
         let mut start = at;
         if bytes.starts_with(b"PRI * HTTP/2.0") {
-            at = 24;
+            at = PREFACE;
         }
-        while let Some(header) = bytes.get(at..at + 9) {
+        at += std::mem::take(&mut half.pass);
+        while at < bytes.len() && !self.halves[from as usize].lost {
+            let Some(header) = bytes.get(at..at + 9) else {
+                self.halves[from as usize].lost = true;
+                break;
+            };
             let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
             let end = at + 9;
             at = end + length;
             if header[3] == 0 && length >= 1024 {
                 self.between(from, position, &bytes[start..end], start);
                 start = at.min(bytes.len());
+                self.halves[from as usize].skip = at - start;
                 if at > bytes.len() {
-                    self.halves[from as usize].skip = at - bytes.len();
+                    return;
                 }
             }
         }
+        self.halves[from as usize].pass = at.saturating_sub(bytes.len());
         self.between(from, position, &bytes[start..], start);
     }
 

@@ -213,6 +213,10 @@ impl Streams {
         self.streams.insert(1, stream);
     }
 
+    pub(super) fn knows(&self, stream: u32) -> bool {
+        self.streams.contains_key(&stream)
+    }
+
     /// A header block: of a request, an answer, or at the end of either.
     pub(super) fn block(
         &mut self,

@@ -46,7 +46,8 @@ fn message(head: String, body: Vec<u8>) -> (Vec<u8>, usize) {
     ([head.into_bytes(), body].concat(), length)
 }
 
-fn script(rng: &mut Rng) -> Script {
+/// With `chunks`, requests may have bodies in chunks, whose ends are not always seen.
+fn script(rng: &mut Rng, chunks: bool) -> Script {
     let mut script = Script {
         turns: Vec::new(),
         expected: Vec::new(),
@@ -64,7 +65,7 @@ fn script(rng: &mut Rng) -> Script {
             let (mut length, mut content) = body(rng);
             if at_once > 1 || method != "POST" {
                 (length, content) = (String::new(), Vec::new());
-            } else if rng.bool() {
+            } else if chunks && rng.bool() {
                 (length, content) = ("Transfer-Encoding: chunked\r\n".to_owned(), chunked(rng, &content));
             }
             let head = format!("{method} /{number}?q HTTP/{version}\r\nHost: a\r\n{length}\r\n");
@@ -140,7 +141,7 @@ fn play(rng: &mut Rng, script: &Script, wire: &mut Wire) {
 fn the_same_is_told_however_a_conversation_is_cut() {
     for seed in 0..400 {
         let mut rng = Rng::with_seed(seed);
-        let script = script(&mut rng);
+        let script = script(&mut rng, true);
         for is_server in [true, false] {
             let mut wire = Wire::new(is_server);
             play(&mut rng, &script, &mut wire);
@@ -154,7 +155,7 @@ fn the_same_is_told_however_a_conversation_is_cut() {
 fn the_same_is_told_where_everything_is_handed_on() {
     for seed in 0..400 {
         let mut rng = Rng::with_seed(seed);
-        let script = script(&mut rng);
+        let script = script(&mut rng, true);
         let mut wire = Wire::new(true);
         wire.all = true;
         wire.flags = flag::TLS;
@@ -167,7 +168,7 @@ fn the_same_is_told_where_everything_is_handed_on() {
 fn neighbours_that_change_places_change_nothing() {
     for seed in 0..400 {
         let mut rng = Rng::with_seed(seed);
-        let script = script(&mut rng);
+        let script = script(&mut rng, false);
         let is_server = rng.bool();
         let mut wire = Wire::new(is_server);
         wire.shuffles = true;
