@@ -28,7 +28,7 @@ use weir_proto::flow::v1::Counter;
 
 use self::{
     connections::Connections,
-    kernel::{Chosen, KernelError, Pieces},
+    kernel::{Chosen, Http, HttpSettings, KernelError},
     nat::Translations,
     rows::Period,
     source::{Ebpf, Source, WithoutEbpf},
@@ -36,6 +36,7 @@ use self::{
 };
 use crate::{
     config::{Hook, Netflow},
+    names::Names,
     namespaces::{ListError, Namespaces},
     netlink::NetlinkError,
     owners::Owners,
@@ -105,12 +106,11 @@ pub struct Outputs {
 }
 
 impl Collector {
-    /// Attaches to the kernel and adopts the connections that are there. With `http`, HTTP is observed too, through
-    /// a ring of so many bytes (a power of two): see [`Self::take_http`].
+    /// Attaches to the kernel and adopts the connections that are there. With `http`, HTTP is observed too: see [`Self::take_http`].
     ///
     /// # Errors
     /// If no way to observe TCP works on this kernel.
-    pub fn attach(config: &Netflow, http: Option<u32>) -> Result<Self, StartError> {
+    pub fn attach(config: &Netflow, http: Option<HttpSettings>) -> Result<Self, StartError> {
         let namespaces = Namespaces::find()?;
         let mut source = open_source(config, &namespaces, http)?;
         let mut hooks = source.hooks().to_vec();
@@ -135,7 +135,7 @@ impl Collector {
     }
 
     /// What is seen of HTTP, if that was asked for and works; once.
-    pub fn take_http(&mut self) -> Option<Pieces> {
+    pub fn take_http(&mut self) -> Option<Http> {
         self.source.take_http()
     }
 
@@ -149,6 +149,13 @@ impl Collector {
     #[must_use]
     pub fn adopted(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Names the peers of connections by what their clients were told.
+    #[must_use]
+    pub fn with_names(mut self, names: Arc<Names>) -> Self {
+        self.connections.name_peers(names);
+        self
     }
 
     /// Reports every period, in a thread of its own: passes block in the kernel for milliseconds.
@@ -175,9 +182,11 @@ impl Collector {
             }
             self.wait(left.min(LOOK_EVERY));
             self.connections.follow_translations();
+            self.connections.settle_names(false);
             self.source.drain(&mut self.connections);
         }
         // What happened since the last period is not lost by stopping.
+        self.connections.settle_names(true);
         self.report(outputs, began);
     }
 
@@ -246,7 +255,7 @@ impl Collector {
 fn open_source(
     config: &Netflow,
     namespaces: &Namespaces,
-    http: Option<u32>,
+    http: Option<HttpSettings>,
 ) -> Result<Source, StartError> {
     if config.hook == Hook::SockDiag {
         let source = WithoutEbpf::open(config, namespaces, "asked for");

@@ -3,6 +3,7 @@
 pub mod cases;
 pub mod flows;
 pub mod netns;
+pub mod nginx;
 pub mod process;
 pub mod traffic;
 pub mod watched;

@@ -126,7 +126,8 @@ impl Watched {
 pub fn client(transport: &str, port: u16) -> impl Fn(&Row) -> bool {
     let port = port.to_string();
     move |row| {
-        row.tag("transport") == transport
+        row.tag("source") == "netflow"
+            && row.tag("transport") == transport
             && row.tag("direction") == "outgoing"
             && row.tag("dst_port") == port
     }
@@ -136,7 +137,8 @@ pub fn client(transport: &str, port: u16) -> impl Fn(&Row) -> bool {
 pub fn server(transport: &str, port: u16) -> impl Fn(&Row) -> bool {
     let port = port.to_string();
     move |row| {
-        row.tag("transport") == transport
+        row.tag("source") == "netflow"
+            && row.tag("transport") == transport
             && row.tag("direction") == "incoming"
             && row.tag("src_port") == port
     }

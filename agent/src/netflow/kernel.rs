@@ -19,7 +19,11 @@ use self::attach::{
     Layout, attach_accept_exit, attach_accept_return, attach_loaded_state, attach_pass,
     attach_state_btf, attach_state_raw, brief, take_map,
 };
-pub use self::{error::KernelError, http::Pieces, udp::Udp};
+pub use self::{
+    error::KernelError,
+    http::{Http, Pieces, Requests, Settings as HttpSettings, Table, TableError},
+    udp::Udp,
+};
 use super::{pass::Pass, syscall::Global};
 use crate::config::{Hook, Netflow};
 
@@ -70,7 +74,7 @@ pub struct Programs {
     /// UDP, if it can be observed.
     pub(super) udp: Option<Udp>,
     /// HTTP, if it is wanted and can be observed.
-    pub(super) http: Option<Pieces>,
+    pub(super) http: Option<Http>,
     /// How each event is observed.
     pub hooks: Vec<Chosen>,
     counts: PerCpuArray<MapData, u64>,
@@ -82,11 +86,11 @@ pub struct Programs {
 
 impl Programs {
     /// Loads and attaches, for each event the preferred hook first, or only the one that `config` asks for. With
-    /// `http`, also what observes HTTP, with a ring of that many bytes (a power of two).
+    /// `http`, also what observes HTTP.
     ///
     /// # Errors
     /// If TCP cannot be observed, naming what was tried and why each failed.
-    pub fn attach(config: &Netflow, http: Option<u32>) -> Result<Self, KernelError> {
+    pub fn attach(config: &Netflow, http: Option<http::Settings>) -> Result<Self, KernelError> {
         if OBJECT.is_empty() {
             return Err(KernelError::NoObject);
         }
@@ -115,7 +119,7 @@ impl Programs {
         layout: &Layout,
         btf: &Btf,
         config: &Netflow,
-        http: Option<u32>,
+        http: Option<http::Settings>,
     ) -> Result<Self, KernelError> {
         let in_sockets = way != Hook::RawTracepoint;
         let mut ebpf = load(layout, btf, config, in_sockets, http)?;
@@ -125,8 +129,11 @@ impl Programs {
         } else {
             by_address_way(&mut ebpf, btf, &mut hooks)?
         };
-        let udp = udp::attach(&mut ebpf, btf, config.udp.hook, &mut hooks);
-        let http = http.and_then(|_ring| http::attach(&mut ebpf, &mut hooks));
+        let udp = udp::attach(&mut ebpf, btf, config.udp.hook, http.is_some(), &mut hooks);
+        let http = http.and_then(|_wanted| {
+            let attached = udp.as_ref().is_some_and(|udp| udp.shows_http);
+            http::attach(&mut ebpf, attached, &mut hooks)
+        });
         Ok(Self {
             events: take_map(&mut ebpf, "EVENTS")?,
             counts: take_map(&mut ebpf, "COUNTS")?,
@@ -209,16 +216,22 @@ fn load(
     btf: &Btf,
     config: &Netflow,
     in_sockets: bool,
-    http: Option<u32>,
+    http: Option<http::Settings>,
 ) -> Result<Ebpf, KernelError> {
     let offsets = Global(layout.offsets);
     let ring_bytes = config.ring.0 as u32;
     let wake_at = u64::from(ring_bytes / 4);
     let sockets = config.map_sockets;
     let facts_in_sockets = u32::from(in_sockets);
-    // Without HTTP its ring is as small as rings can be.
-    let http_bytes = http.unwrap_or(SMALLEST_RING);
-    let http_wake_at = u64::from(http_bytes / 4);
+    // Without HTTP its maps are as small as maps can be.
+    let http = http.unwrap_or(HttpSettings {
+        ring: SMALLEST_RING,
+        entries: 1,
+        counts: false,
+        patience_ns: 0,
+    });
+    let http_wake_at = u64::from(http.ring / 4);
+    let http_counts = u32::from(http.counts);
     EbpfLoader::new()
         .btf(Some(btf))
         .override_global("OFFSETS", &offsets, true)
@@ -227,8 +240,11 @@ fn load(
         .override_global("UDP_RECEIVE_ARGUMENTS", &layout.receive_arguments, true)
         .override_global("FACTS_IN_SOCKETS", &facts_in_sockets, true)
         .override_global("HTTP_WAKE_AT", &http_wake_at, true)
+        .override_global("HTTP_COUNTS", &http_counts, true)
+        .override_global("HTTP_PATIENCE", &http.patience_ns, true)
+        .map_max_entries("HTTP_TABLE", http.entries)
         .map_max_entries("EVENTS", ring_bytes)
-        .map_max_entries("HTTP_EVENTS", http_bytes)
+        .map_max_entries("HTTP_EVENTS", http.ring)
         .map_max_entries("FACTS", if in_sockets { 1 } else { sockets })
         .map_max_entries("LISTENERS", if in_sockets { 1 } else { MAP_LISTENERS })
         .map_max_entries("UDP_FLOWS", config.udp.max_flows)

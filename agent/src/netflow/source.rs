@@ -10,7 +10,7 @@ use weir_proto::flow::v1::Counter;
 pub(super) use self::{ebpf::Ebpf, without_ebpf::WithoutEbpf};
 use super::{
     connections::Connections,
-    kernel::{Chosen, Pieces},
+    kernel::{Chosen, Http},
 };
 use crate::namespaces::Namespaces;
 
@@ -32,7 +32,7 @@ impl Source {
     }
 
     /// What it sees of HTTP, if that was asked for and works; once.
-    pub(super) fn take_http(&mut self) -> Option<Pieces> {
+    pub(super) fn take_http(&mut self) -> Option<Http> {
         match self {
             Self::Ebpf(source) => source.take_http(),
             Self::WithoutEbpf(_) => None,

@@ -263,6 +263,10 @@ unsafe impl FromKernel for weir_ebpf_common::netflow::udp::UdpRecord {}
 
 // SAFETY: the same.
 unsafe impl FromKernel for weir_ebpf_common::http::Piece {}
+// SAFETY: the same.
+unsafe impl FromKernel for weir_ebpf_common::http::HttpKey {}
+// SAFETY: the same.
+unsafe impl FromKernel for weir_ebpf_common::http::HttpTally {}
 
 /// A value for a read-only global of the programs.
 #[derive(Clone, Copy)]

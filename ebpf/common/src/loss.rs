@@ -18,8 +18,12 @@ pub const HTTP_EMITTED: u32 = 6;
 pub const HTTP_RING_FULL: u32 = 7;
 /// The kernel refused memory for what must be known of an HTTP stream.
 pub const HTTP_STREAM_FULL: u32 = 8;
+/// The table of requests was full and one was not counted.
+pub const HTTP_TABLE_FULL: u32 = 9;
+/// Answers without a request of their own: the client has sent several at once, and they were taken for one.
+pub const HTTP_PIPELINED: u32 = 10;
 /// Number of counters.
-pub const LEN: u32 = 9;
+pub const LEN: u32 = 11;
 
 /// Name of a loss cause in metrics and logs; `None` for counters that are no loss.
 #[must_use]
@@ -31,6 +35,8 @@ pub const fn name(index: u32) -> Option<&'static str> {
         UDP_FLOWS_FULL => Some("udp_flows_full"),
         HTTP_RING_FULL => Some("http_ring_full"),
         HTTP_STREAM_FULL => Some("http_stream_full"),
+        HTTP_TABLE_FULL => Some("http_table_full"),
+        HTTP_PIPELINED => Some("http_pipelined"),
         _ => None,
     }
 }

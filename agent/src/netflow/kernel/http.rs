@@ -1,20 +1,44 @@
 //! Attaches what observes HTTP.
 
+mod table;
+
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use aya::{
     Ebpf,
-    maps::{MapData, RingBuf},
+    maps::{Map, MapData, RingBuf},
     programs::CgroupSkbAttachType::{Egress, Ingress},
 };
 use weir_ebpf_common::http::{MOST_CAPTURED, Piece};
 
+pub use self::table::{Requests, Table, TableError};
 use super::{
     Chosen, KernelError,
     attach::{attach_to_cgroup, take_map},
     why,
 };
 use crate::{cgroup::Root, netflow::syscall::FromKernel as _};
+
+/// How HTTP is to be observed.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Size of the ring for pieces of streams, in bytes; a power of two.
+    pub ring: u32,
+    /// Entries of the table of requests.
+    pub entries: u32,
+    /// Whether the kernel counts simple exchanges itself; otherwise all come as pieces.
+    pub counts: bool,
+    /// Nanoseconds after which a client that closes without an answer has lost its patience.
+    pub patience_ns: u64,
+}
+
+/// What the kernel shows of HTTP.
+pub struct Http {
+    /// Streams that the kernel does not count itself.
+    pub pieces: Pieces,
+    /// What it has counted.
+    pub table: Table,
+}
 
 /// Pieces of HTTP streams, as the kernel hands them on.
 pub struct Pieces {
@@ -48,13 +72,13 @@ impl Pieces {
     }
 }
 
-/// Attaches, if HTTP is wanted.
-pub(super) fn attach(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Option<Pieces> {
+/// Attaches what looks at HTTP, unless the programs that look at UDP do so already.
+pub(super) fn attach(ebpf: &mut Ebpf, is_attached: bool, hooks: &mut Vec<Chosen>) -> Option<Http> {
     let event = "http";
-    match at_cgroup(ebpf) {
-        Ok((pieces, limits)) => {
+    match at_cgroup(ebpf, is_attached) {
+        Ok((http, limits)) => {
             hooks.push(Chosen::new(event, "cgroup_skb", limits));
-            Some(pieces)
+            Some(http)
         }
         Err(error) => {
             hooks.push(Chosen::none(event, format!("cgroup_skb: {}", why(&error))));
@@ -63,10 +87,23 @@ pub(super) fn attach(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Option<Pieces>
     }
 }
 
-fn at_cgroup(ebpf: &mut Ebpf) -> Result<(Pieces, &'static str), KernelError> {
+fn at_cgroup(ebpf: &mut Ebpf, is_attached: bool) -> Result<(Http, &'static str), KernelError> {
     let root = Root::open()?;
     let ring = take_map(ebpf, "HTTP_EVENTS")?;
-    attach_to_cgroup(ebpf, "http_incoming", &root, Ingress)?;
-    attach_to_cgroup(ebpf, "http_outgoing", &root, Egress)?;
-    Ok((Pieces { ring }, root.limits()))
+    let period = take_map(ebpf, "HTTP_PERIOD")?;
+    let Some(Map::HashMap(entries)) = ebpf.take_map("HTTP_TABLE") else {
+        return Err(KernelError::Map {
+            name: "HTTP_TABLE",
+            source: None,
+        });
+    };
+    if !is_attached {
+        attach_to_cgroup(ebpf, "http_incoming", &root, Ingress)?;
+        attach_to_cgroup(ebpf, "http_outgoing", &root, Egress)?;
+    }
+    let http = Http {
+        pieces: Pieces { ring },
+        table: Table::new(entries, period),
+    };
+    Ok((http, root.limits()))
 }

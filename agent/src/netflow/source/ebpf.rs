@@ -19,7 +19,7 @@ use crate::{
     config::Netflow,
     netflow::{
         connections::Connections,
-        kernel::{Chosen, KernelError, Pieces, Programs},
+        kernel::{Chosen, Http, HttpSettings, KernelError, Programs},
         syscall::FromKernel as _,
         udp::UdpFlows,
     },
@@ -52,7 +52,7 @@ impl Ebpf {
     /// If no way to observe TCP works on this kernel.
     pub(in crate::netflow) fn attach(
         config: &Netflow,
-        http: Option<u32>,
+        http: Option<HttpSettings>,
     ) -> Result<Self, KernelError> {
         let mut programs = Programs::attach(config, http)?;
         let udp = programs.udp.take().map(UdpFlows::new);
@@ -65,7 +65,7 @@ impl Ebpf {
         })
     }
 
-    pub(super) fn take_http(&mut self) -> Option<Pieces> {
+    pub(super) fn take_http(&mut self) -> Option<Http> {
         self.programs.http.take()
     }
 

@@ -4,6 +4,7 @@
 //! connection is left alone from then on. Of HTTP the agent gets what it cannot do without: the segments with which
 //! the stream changes its direction, and those that begin like a message. What lies between is known by position.
 
+mod counted;
 mod first;
 mod frames;
 mod hand_on;
@@ -24,6 +25,7 @@ use weir_ebpf_common::{
 };
 
 use self::{
+    counted::Taken,
     first::{Begins, begins},
     frames::frames,
     hand_on::hand_on,
@@ -55,6 +57,18 @@ pub(crate) mod phase {
     pub(crate) const HELLO: u8 = 3;
     /// Nothing of interest.
     pub(crate) const IGNORED: u8 = 4;
+}
+
+/// How far an exchange is.
+pub(crate) mod exchange {
+    /// The next message is a request.
+    pub(crate) const NONE: u8 = 0;
+    /// A request waits for its answer.
+    pub(crate) const ASKED: u8 = 1;
+    /// The answer has begun.
+    pub(crate) const ANSWERED: u8 = 2;
+    /// The kernel does not count: the agent gets pieces.
+    pub(crate) const HANDED_ON: u8 = 3;
 }
 
 /// One direction of a stream.
@@ -96,7 +110,14 @@ pub(crate) struct Stream {
     looks: u8,
     /// Set of [`flag`] bits for the next piece.
     flags: u8,
+    /// How far the exchange is that the kernel counts itself.
+    exchange: u8,
+    /// 1 if the client is the local end.
+    client_sent: u8,
+    reserved: [u8; 6],
 }
+
+pub(crate) use self::counted::Head;
 
 /// Looks at one packet. Never touches it.
 #[inline(always)]
@@ -250,6 +271,11 @@ fn new(
 #[inline(always)]
 fn http1(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent: bool) -> Looked {
     let first = begins(ctx, segment);
+    match counted::take(ctx, stream, segment, first, is_sent) {
+        Taken::Yes => return Looked::On,
+        Taken::NotHttp => return Looked::Enough,
+        Taken::No => {}
+    }
     let half = stream.half(is_sent);
     let enough = if first == Begins::Answer {
         half.handed = ENOUGH_OF_A_REQUEST - ENOUGH_OF_AN_ANSWER;
@@ -290,6 +316,13 @@ fn end(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent: boo
     }
     half.ended = 1;
     let both = stream.sent.ended == 1 && stream.received.ended == 1;
+    if stream.exchange != exchange::HANDED_ON && stream.phase == phase::HTTP1 {
+        counted::end(ctx, stream, segment);
+        if segment.resets || both {
+            stream.phase = phase::IGNORED;
+        }
+        return;
+    }
     let says = match (stream.phase, segment.resets) {
         (phase::HTTP1, _) => protocol::HTTP1,
         (phase::HTTP2, _) => protocol::HTTP2,

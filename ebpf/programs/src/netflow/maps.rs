@@ -1,6 +1,6 @@
 //! Maps of the object, its read-only globals, and the counters.
 
-use crate::http::Stream;
+use crate::http::{Head, Stream};
 use aya_ebpf::{
     Global,
     bindings::{
@@ -12,6 +12,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use weir_ebpf_common::{
+    http::{HttpKey, HttpTally},
     loss,
     netflow::{
         Facts, ListenKey, TcpRecord,
@@ -52,6 +53,31 @@ pub(crate) static HTTP_EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 /// What is known of HTTP streams, in their sockets.
 #[btf_map]
 pub(crate) static HTTP_SOCKETS: SocketStorage<Stream, { NOT_CLONED }> = SocketStorage::new();
+
+/// The request that waits for an answer, in sockets that speak HTTP.
+#[btf_map]
+pub(crate) static HTTP_HEADS: SocketStorage<Head, { NOT_CLONED }> = SocketStorage::new();
+
+/// Requests, counted. The agent sets the real size, reads it once a period and takes out what is idle.
+#[map]
+pub(crate) static HTTP_TABLE: HashMap<HttpKey, HttpTally> =
+    HashMap::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+/// The number of the period, set by the agent when one begins.
+#[map]
+pub(crate) static HTTP_PERIOD: Array<u16> = Array::with_max_entries(1, 0);
+
+/// What an entry of it begins with: zeros.
+#[map]
+pub(crate) static HTTP_EMPTY: Array<HttpTally> = Array::with_max_entries(1, 0);
+
+/// 1 if the kernel may count simple exchanges itself. Filled in by the agent.
+#[unsafe(no_mangle)]
+pub(crate) static HTTP_COUNTS: Global<u32> = Global::new(0);
+
+/// Nanoseconds after which a client that closes without an answer has lost its patience. Filled in by the agent.
+#[unsafe(no_mangle)]
+pub(crate) static HTTP_PATIENCE: Global<u64> = Global::new(0);
 
 /// Ends and failures of connections. The agent sets the real size.
 #[map]

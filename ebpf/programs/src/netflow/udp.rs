@@ -173,7 +173,7 @@ pub(crate) fn add_to(flow: *mut UdpFlow, way: Way, amount: Amount) {
 /// # Safety
 /// `to` is what the verifier takes for writable memory of eight bytes.
 #[inline(always)]
-unsafe fn atomic_add(to: *mut u64, number: u64) {
+pub(crate) unsafe fn atomic_add(to: *mut u64, number: u64) {
     // SAFETY: by the contract of this function.
     unsafe {
         asm!("lock *(u64 *)({to} + 0) += {number}", to = in(reg) to, number = in(reg) number);

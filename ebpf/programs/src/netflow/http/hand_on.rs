@@ -9,12 +9,17 @@ use aya_ebpf::{
     programs::SkBuffContext,
 };
 use weir_ebpf_common::{
-    http::{MOST_CAPTURED, Piece, flag},
+    http::{MOST_CAPTURED, Piece, flag, protocol},
     loss,
     netflow::{Facts, NAME_LEN, udp::UdpOwner},
 };
 
-use super::{Stream, segment::Segment, stream_of};
+use super::{
+    Stream,
+    counted::{HEAD, head_of},
+    segment::Segment,
+    stream_of,
+};
 use crate::{
     maps::{FACTS_IN_SOCKETS, HTTP_EVENTS, HTTP_WAKE_AT, count},
     read::AF_INET,
@@ -149,46 +154,8 @@ impl Source<'_> {
         piece.flags = stream.flags | if self.is_sent { flag::SENT } else { 0 };
         piece.protocol = self.protocol;
         piece.reserved = 0;
-        self.own(&mut piece.owner);
+        own(&mut piece.owner, facts(self.sock).map(|facts| &*facts));
         self.address(piece);
-    }
-
-    #[inline(always)]
-    fn own(&self, owner: &mut UdpOwner) {
-        let facts = if FACTS_IN_SOCKETS.load() == 1 {
-            InSocket::get(self.sock.cast())
-        } else {
-            ByAddress::get(untyped(self.sock).cast_mut().cast())
-        };
-        match facts {
-            Some(Facts {
-                name,
-                cgroup,
-                pid,
-                owner: known_by,
-                ..
-            }) => {
-                (owner.cgroup, owner.pid) = (*cgroup, *pid);
-                owner.known_by = u32::from(*known_by);
-                // SAFETY: both names have these words. Volatile: not to be replaced by a call.
-                (0..NAME_LEN / 8).for_each(|at| unsafe {
-                    (&raw mut owner.name)
-                        .cast::<u64>()
-                        .add(at)
-                        .write_volatile((&raw const *name).cast::<u64>().add(at).read());
-                });
-            }
-            None => {
-                (owner.cgroup, owner.pid, owner.known_by) = (0, 0, 0);
-                // SAFETY: the name has these words. Volatile: not to be replaced by a call.
-                (0..NAME_LEN / 8).for_each(|at| unsafe {
-                    (&raw mut owner.name)
-                        .cast::<u64>()
-                        .add(at)
-                        .write_volatile(0);
-                });
-            }
-        }
     }
 
     #[inline(always)]
@@ -220,4 +187,93 @@ impl Source<'_> {
             (destination, source, to, from)
         };
     }
+}
+
+/// What is known of a socket's owner.
+#[inline(always)]
+pub(super) fn facts<'a>(sock: *mut bpf_sock) -> Option<&'a mut Facts> {
+    if FACTS_IN_SOCKETS.load() == 1 {
+        InSocket::get(sock.cast())
+    } else {
+        ByAddress::get(untyped(sock).cast_mut().cast())
+    }
+}
+
+#[inline(always)]
+pub(super) fn own(owner: &mut UdpOwner, facts: Option<&Facts>) {
+    match facts {
+        Some(facts) => {
+            (owner.cgroup, owner.pid) = (facts.cgroup, facts.pid);
+            owner.known_by = u32::from(facts.owner);
+            // SAFETY: both names have these words. Volatile: not to be replaced by a call.
+            (0..NAME_LEN / 8).for_each(|at| unsafe {
+                (&raw mut owner.name)
+                    .cast::<u64>()
+                    .add(at)
+                    .write_volatile((&raw const facts.name).cast::<u64>().add(at).read());
+            });
+        }
+        None => {
+            (owner.cgroup, owner.pid, owner.known_by) = (0, 0, 0);
+            // SAFETY: the name has these words. Volatile: not to be replaced by a call.
+            (0..NAME_LEN / 8).for_each(|at| unsafe {
+                (&raw mut owner.name)
+                    .cast::<u64>()
+                    .add(at)
+                    .write_volatile(0);
+            });
+        }
+    }
+}
+
+/// Hands on the beginning of a request that the kernel has kept: as the piece that it was, or as a sample.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn http_hand_back(skb: *mut __sk_buff, is_sample: u32) -> i32 {
+    let ctx = SkBuffContext::new(skb);
+    let Some((sock, stream)) = stream_of(&ctx, 0) else {
+        return 0;
+    };
+    let Some(head) = head_of(sock, 0) else {
+        return 0;
+    };
+    let Some(mut reserved) = HTTP_EVENTS.reserve::<Slot<HEAD>>(0) else {
+        count(loss::HTTP_RING_FULL);
+        return 0;
+    };
+    let slot = reserved.as_mut_ptr();
+    // SAFETY: the slot is reserved for a piece; every field is written below.
+    let piece = unsafe { &mut (*slot).piece };
+    let is_sent = stream.client_sent == 1;
+    let other = stream.half(!is_sent);
+    (piece.other_time_ns, piece.other_position) = (other.time_ns, other.next);
+    piece.socket = stream.socket;
+    piece.netns = stream.netns;
+    piece.time_ns = head.time_ns;
+    piece.position = head.start;
+    piece.captured = head.captured;
+    piece.length = head.captured;
+    (piece.local, piece.remote) = (head.key.local, head.key.remote);
+    // The port of the client is of no use to whoever gets it.
+    (piece.local_port, piece.remote_port) = if is_sent {
+        (0, head.key.port)
+    } else {
+        (head.key.port, 0)
+    };
+    piece.family = head.key.family;
+    piece.protocol = protocol::HTTP1;
+    piece.flags =
+        if is_sent { flag::SENT } else { 0 } | if is_sample == 1 { flag::SAMPLE } else { 0 };
+    piece.reserved = 0;
+    own(&mut piece.owner, facts(sock).map(|facts| &*facts));
+    // SAFETY: both have these words. Volatile: not to be replaced by a call.
+    (0..HEAD / 8).for_each(|at| unsafe {
+        (&raw mut (*slot).bytes)
+            .cast::<u64>()
+            .add(at)
+            .write_volatile((&raw const head.bytes).cast::<u64>().add(at).read());
+    });
+    reserved.submit(0);
+    count(loss::HTTP_EMITTED);
+    0
 }

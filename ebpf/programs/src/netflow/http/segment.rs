@@ -6,15 +6,14 @@ use aya_ebpf::programs::SkBuffContext;
 
 use crate::{
     read::{AF_INET, AF_INET6},
-    udp::key::{bounds, head},
+    udp::key::{TCP, bounds, head},
 };
 
-/// `IPPROTO_TCP`.
-const TCP: u8 = 6;
 const IPV6_HEADER: usize = 40;
 const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RST: u8 = 4;
+const PSH: u8 = 8;
 
 /// Where a segment's payload is, and whose it is.
 pub(crate) struct Segment {
@@ -29,6 +28,8 @@ pub(crate) struct Segment {
     pub(super) family: u16,
     pub(super) finishes: bool,
     pub(super) resets: bool,
+    /// The sender has nothing more to say for now.
+    pub(super) pushes: bool,
 }
 
 impl Segment {
@@ -70,6 +71,7 @@ impl Segment {
             family,
             finishes,
             resets,
+            pushes: flags & PSH != 0,
         })
     }
 

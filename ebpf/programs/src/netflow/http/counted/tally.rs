@@ -1,0 +1,208 @@
+//! Adds exchanges to the table.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{__sk_buff, BPF_NOEXIST},
+    helpers::{bpf_get_smp_processor_id, generated::bpf_skb_load_bytes},
+    programs::SkBuffContext,
+};
+use weir_ebpf_common::{
+    http::{BOUNDS_NS, HttpTally, MAXIMA, MAXIMUM_BITS, how},
+    loss,
+};
+
+use super::{Head, head_of};
+use crate::{
+    http::{
+        Stream,
+        hand_on::{http_hand_back, own},
+        segment::Segment,
+        stream_of,
+    },
+    maps::{HTTP_EMPTY, HTTP_PERIOD, HTTP_TABLE, count},
+    udp::atomic_add,
+};
+
+/// The request was answered, or will not be: `why` is one of [`how`] then. The status; 0 for an interim answer.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn http_answered(skb: *mut __sk_buff, why: u32) -> i32 {
+    let ctx = SkBuffContext::new(skb);
+    let Some(segment) = Segment::of(&ctx) else {
+        return 0;
+    };
+    let Some((sock, stream)) = stream_of(&ctx, 0) else {
+        return 0;
+    };
+    let Some(head) = head_of(sock, 0) else {
+        return 0;
+    };
+    let mut status = 0;
+    head.key.how &= how::SERVER | how::TRUNCATED;
+    if why == 0 {
+        let Some((code, is_old)) = status_line(&ctx, &segment) else {
+            return 0;
+        };
+        if code < 200 && code != 101 {
+            return 0;
+        }
+        status = code;
+        if is_old {
+            head.key.how |= how::VERSION_1_0;
+        }
+    } else {
+        head.key.how |= why as u16;
+    }
+    head.key.status = status;
+    let Some(tally) = entry(&ctx, sock, head) else {
+        count(loss::HTTP_TABLE_FULL);
+        return i32::from(status);
+    };
+    let (client, server) = halves(stream);
+    let request = u64::from(client.end().wrapping_sub(head.start));
+    let answer = if why == 0 {
+        u64::from(segment.length)
+    } else {
+        0
+    };
+    head.answer = server.end().wrapping_sub(answer as u32);
+    head.counted = answer as u32;
+    let (read, written) = if stream.client_sent == 1 {
+        (answer, request)
+    } else {
+        (request, answer)
+    };
+    // SAFETY: map memory; every CPU adds atomically.
+    unsafe {
+        atomic_add(&raw mut (*tally).count, 1);
+        atomic_add(&raw mut (*tally).bytes_in, read);
+        atomic_add(&raw mut (*tally).bytes_out, written);
+    }
+    if why == 0 {
+        add_latency(tally, server.at().saturating_sub(client.at()));
+    }
+    i32::from(status)
+}
+
+/// Counts what has come of an answer since it was counted last.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn http_more(skb: *mut __sk_buff) -> i32 {
+    let ctx = SkBuffContext::new(skb);
+    let Some((sock, stream)) = stream_of(&ctx, 0) else {
+        return 0;
+    };
+    let Some(head) = head_of(sock, 0) else {
+        return 0;
+    };
+    let (_, server) = halves(stream);
+    let whole = server.end().wrapping_sub(head.answer);
+    let more = whole.wrapping_sub(head.counted);
+    if more == 0 || more.cast_signed() < 0 {
+        return 0;
+    }
+    let Some(tally) = entry(&ctx, sock, head) else {
+        return 0;
+    };
+    head.counted = whole;
+    // SAFETY: map memory; every CPU adds atomically.
+    unsafe {
+        let to = if stream.client_sent == 1 {
+            &raw mut (*tally).bytes_in
+        } else {
+            &raw mut (*tally).bytes_out
+        };
+        atomic_add(to, u64::from(more));
+    }
+    0
+}
+
+/// The client's direction and the server's.
+#[inline(always)]
+fn halves(stream: &Stream) -> (&super::Half, &super::Half) {
+    if stream.client_sent == 1 {
+        (&stream.sent, &stream.received)
+    } else {
+        (&stream.received, &stream.sent)
+    }
+}
+
+/// The status code, and whether the version is 1.0.
+#[inline(always)]
+fn status_line(ctx: &SkBuffContext, segment: &Segment) -> Option<(u16, bool)> {
+    // `HTTP/1.1 200`
+    let mut words = [0u32; 3];
+    let to: *mut [u32; 3] = &raw mut words;
+    // SAFETY: the helper writes as many bytes as there is room for.
+    let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), segment.payload, to.cast(), 12) };
+    if failed != 0 {
+        return None;
+    }
+    let [space, hundreds, tens, ones] = words[2].to_le_bytes();
+    let digit = |byte: u8| u16::from(byte.wrapping_sub(b'0'));
+    let (hundreds, tens, ones) = (digit(hundreds), digit(tens), digit(ones));
+    if space != b' ' || hundreds > 9 || tens > 9 || ones > 9 {
+        return None;
+    }
+    let minor = (words[1] >> 24) as u8;
+    Some((hundreds * 100 + tens * 10 + ones, minor == b'0'))
+}
+
+/// The entry of the request's key, made if there is none yet.
+#[inline(always)]
+fn entry(
+    ctx: &SkBuffContext,
+    sock: *mut aya_ebpf::bindings::bpf_sock,
+    head: &mut Head,
+) -> Option<*mut HttpTally> {
+    let facts = crate::http::hand_on::facts(sock).map(|facts| &*facts);
+    head.key.pid = facts.map_or(0, |facts| facts.pid);
+    if let Some(found) = HTTP_TABLE.get_ptr_mut(&head.key) {
+        return Some(found);
+    }
+    let empty = HTTP_EMPTY.get(0)?;
+    let is_new = HTTP_TABLE
+        .insert(&head.key, empty, u64::from(BPF_NOEXIST))
+        .is_ok();
+    let made = HTTP_TABLE.get_ptr_mut(&head.key)?;
+    if is_new {
+        // SAFETY: map memory; only the CPU that has made the entry writes its owner.
+        own(unsafe { &mut (*made).owner }, facts);
+        if head.key.how & how::SERVER == 0 {
+            let _none = http_hand_back(ctx.skb.skb, 1);
+        }
+    }
+    Some(made)
+}
+
+#[inline(always)]
+fn add_latency(tally: *mut HttpTally, latency: u64) {
+    let mut bucket = 0usize;
+    for bound in BOUNDS_NS {
+        bucket += usize::from(latency > bound);
+    }
+    // SAFETY: copies a register to itself: the verifier wants to see it compared.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) bucket) };
+    if bucket > BOUNDS_NS.len() {
+        return;
+    }
+    // SAFETY: map memory; every CPU adds atomically. `bucket` is at most the number of bounds.
+    unsafe {
+        atomic_add(&raw mut (*tally).latency_ns, latency);
+        let buckets = (&raw mut (*tally).buckets).cast::<u64>();
+        atomic_add(buckets.add(bucket), 1);
+    }
+    let period = HTTP_PERIOD.get(0).map_or(0, |period| u64::from(*period));
+    // SAFETY: reads a number.
+    let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
+    let place = (period & 1 | (cpu & 1) << 1) as usize & (MAXIMA - 1);
+    let longest = latency.min((1 << MAXIMUM_BITS) - 1) | period << MAXIMUM_BITS;
+    // SAFETY: map memory; `place` is less than the number of places.
+    unsafe {
+        let maximum = (&raw mut (*tally).latency_max_ns).cast::<u64>().add(place);
+        let before = maximum.read_volatile();
+        if before >> MAXIMUM_BITS != longest >> MAXIMUM_BITS || before < longest {
+            maximum.write_volatile(longest);
+        }
+    }
+}

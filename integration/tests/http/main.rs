@@ -1,0 +1,92 @@
+//! HTTP seen from outside: every request, as the server's own log has it.
+
+mod counted;
+mod streams;
+
+use std::collections::BTreeMap;
+
+use weir_integration::{
+    flows::{Flows, Row, sum},
+    nginx::{Kind, Logged, Nginx},
+    weir::{Agent, Gateway},
+};
+
+/// A gateway, a subscriber to HTTP, an agent that watches it, and a web server.
+struct Watched {
+    flows: Flows,
+    _agent: Agent,
+    _gateway: Gateway,
+    nginx: Nginx,
+}
+
+impl Watched {
+    /// `more` is appended to the `httpflow` section of the agent's configuration.
+    fn start(more: &str) -> anyhow::Result<Self> {
+        let nginx = Nginx::start(true)?;
+        let gateway = Gateway::start("")?;
+        let flows = Flows::watch(&gateway, &["name=httpflow"])?;
+        let config = format!("\nhttpflow:\n  period: 500ms\n{more}");
+        let agent = Agent::start(gateway.flow, &config)?;
+        Ok(Self {
+            flows,
+            _agent: agent,
+            _gateway: gateway,
+            nginx,
+        })
+    }
+
+    /// Waits until the rows of the server's side at `port` say what the log says of all that it has served.
+    fn server_is_as_logged(&self, port: u16) -> anyhow::Result<()> {
+        let logged = self.nginx.log()?;
+        let all: u64 = logged.values().map(|logged| logged.count).sum();
+        let rows = self
+            .flows
+            .until("the server's rows", side("incoming", port), |rows| {
+                sum(rows, "count") >= all && by_kind(rows) == logged
+            });
+        match rows {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let rows = self.flows.rows(side("incoming", port));
+                anyhow::bail!("rows {:#?}, log {logged:#?}: {error}", by_kind(&rows))
+            }
+        }
+    }
+
+    /// Waits until the rows of the client's side to `port` have so many requests.
+    fn client_asked(&self, port: u16, requests: u64) -> anyhow::Result<Vec<Row>> {
+        self.flows
+            .until("the client's rows", side("outgoing", port), |rows| {
+                sum(rows, "count") == requests
+            })
+    }
+}
+
+/// Picks the rows of one side of HTTP with the server at `port`.
+fn side(direction: &'static str, port: u16) -> impl Fn(&Row) -> bool {
+    let port = port.to_string();
+    let key = match direction {
+        "incoming" => "src_port",
+        _ => "dst_port",
+    };
+    move |row| row.tag("direction") == direction && row.tag(key) == port
+}
+
+/// What rows of the server's side say, as its log would.
+fn by_kind(rows: &[Row]) -> BTreeMap<Kind, Logged> {
+    let mut kinds: BTreeMap<Kind, Logged> = BTreeMap::new();
+    for row in rows {
+        let status = row.field("status_code").unwrap_or(-1.0) as u16;
+        let kind = (
+            row.tag("method").to_owned(),
+            row.tag("path").to_owned(),
+            status,
+        );
+        let logged = kinds.entry(kind).or_default();
+        let number = |field| row.field(field).unwrap_or(0.0) as u64;
+        logged.count += number("count");
+        logged.read += number("bytes_read");
+        logged.written += number("bytes_written");
+    }
+    kinds
+}
