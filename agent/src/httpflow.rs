@@ -5,12 +5,16 @@
 
 mod connection;
 mod context;
+mod counted;
 mod exchange;
 mod hello;
 mod http1;
 mod http2;
 mod message;
+mod paths;
 mod privacy;
+mod rows;
+mod span;
 mod stream;
 mod tally;
 mod tracker;
@@ -21,6 +25,8 @@ pub use self::{
     exchange::{Ends, Exchange, Outcome, Output, Reason, ServerName},
     message::{Request, TraceParent, Version},
     privacy::Redaction,
+    rows::{Budget, Rows},
+    span::Spans,
     tally::Tally,
     tracker::{Settings, Tracker},
 };

@@ -1,10 +1,11 @@
 //! What the tracker tells: requests with their answers, and names of servers.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use weir_ebpf_common::{http::Piece, netflow::udp::UdpOwner};
+use weir_proto::flow::v1::DomainSource;
 
-use super::message::Request;
+use super::{counted::address, message::Request};
 
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,16 +24,7 @@ pub struct Ends {
 
 impl Ends {
     pub(super) fn of(piece: &Piece) -> Self {
-        let address = |words: [u32; 4]| -> IpAddr {
-            if i32::from(piece.family) == libc::AF_INET {
-                return IpAddr::from(words[0].to_ne_bytes());
-            }
-            let mut bytes = [0; 16];
-            for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
-                to.copy_from_slice(&word.to_ne_bytes());
-            }
-            Ipv6Addr::from(bytes).to_canonical()
-        };
+        let address = |words| address(words, piece.family);
         Self {
             local: address(piece.local),
             remote: address(piece.remote),
@@ -113,7 +105,7 @@ pub struct Exchange<'a> {
     pub ended_ns: u64,
 }
 
-/// The name of the server that a TLS client asked for.
+/// The name of a server that a client asked for, in a ClientHello or the head of a request that the kernel counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerName<'a> {
     /// Who talks.
@@ -122,6 +114,8 @@ pub struct ServerName<'a> {
     pub is_client: bool,
     /// Lower case.
     pub name: &'a str,
+    /// Where it was read.
+    pub source: DomainSource,
 }
 
 /// What the tracker tells.
@@ -129,6 +123,6 @@ pub struct ServerName<'a> {
 pub enum Output<'a> {
     /// A request, or more of one.
     Exchange(Exchange<'a>),
-    /// A name from a ClientHello.
+    /// A name.
     ServerName(ServerName<'a>),
 }

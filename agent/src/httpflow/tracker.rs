@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use weir_ebpf_common::http::{Piece, flag, protocol};
+use weir_proto::flow::v1::DomainSource;
 
 use super::{
     connection::{Around, Connection},
     context::After,
     exchange::{Ends, Output, Reason, ServerName},
     hello::{Hello, MOST_RECORD, server_name},
+    message::{Parsed, cut_head, request_head},
     privacy::Redaction,
     tally::Tally,
 };
@@ -90,6 +92,9 @@ impl Tracker {
         let bytes = &bytes[..bytes.len().min(piece.length as usize)];
         if piece.protocol == protocol::TLS_HELLO {
             return self.hello(piece, bytes, out);
+        }
+        if piece.flags & flag::SAMPLE != 0 {
+            return sample(piece, bytes, out);
         }
         let key = (piece.socket, piece.flags & flag::TLS != 0);
         let ends = piece.flags & (flag::FIN | flag::RESET | flag::GONE) != 0;
@@ -173,6 +178,7 @@ impl Tracker {
                 ends: Ends::of(piece),
                 is_client: piece.flags & flag::SENT != 0,
                 name: &name,
+                source: DomainSource::Sni,
             })),
             Hello::None => {}
             Hello::Partial => {
@@ -187,6 +193,22 @@ impl Tracker {
                 }
             }
         }
+    }
+}
+
+/// The beginning of a request that the kernel counts: it is of use for the name in it.
+fn sample(piece: &Piece, bytes: &[u8], out: &mut impl FnMut(Output<'_>)) {
+    let is_client = piece.flags & flag::SENT != 0;
+    let lines = cut_head(bytes).unwrap_or_default();
+    if let Parsed::Whole(head, _) = request_head(&lines, is_client, &[])
+        && let Some(name) = head.request.host.as_deref()
+    {
+        out(Output::ServerName(ServerName {
+            ends: Ends::of(piece),
+            is_client,
+            name,
+            source: DomainSource::Http,
+        }));
     }
 }
 
