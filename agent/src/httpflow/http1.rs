@@ -190,12 +190,7 @@ impl Http1 {
         }
     }
 
-    fn step(
-        &mut self,
-        side: usize,
-        segment: &mut Segment<'_>,
-        context: &mut Context<'_>,
-    ) -> Step {
+    fn step(&mut self, side: usize, segment: &mut Segment<'_>, context: &mut Context<'_>) -> Step {
         let half = &mut self.halves[side];
         match half.state {
             State::Start | State::Head => match half.fit(segment) {
@@ -244,7 +239,9 @@ impl Http1 {
                 let is_answer = may_be_answer(segment.bytes);
                 let is_start = (is_answer || may_be_request(segment.bytes))
                     && segment.bytes.len() >= LEAST_START
-                    && self.client.is_none_or(|client| (client == side) != is_answer);
+                    && self
+                        .client
+                        .is_none_or(|client| (client == side) != is_answer);
                 let half = &mut self.halves[side];
                 if segment.at < half.at || !is_start {
                     return Step::Done;
@@ -269,10 +266,7 @@ impl Http1 {
     /// Whether what is missing before a segment may still come, and the segment be kept until then. Only what comes over
     /// a network is overtaken.
     fn may_be_overtaken(&self, side: usize, segment: &Segment<'_>, context: &Context<'_>) -> bool {
-        side == RECEIVED
-            && !context.tls
-            && !self.giving_up
-            && segment.bytes.len() <= context.room
+        side == RECEIVED && !context.tls && !self.giving_up && segment.bytes.len() <= context.room
     }
 
     fn chunks(
@@ -322,12 +316,7 @@ impl Http1 {
     }
 
     /// Reads a head, or the part of it that has come.
-    fn head(
-        &mut self,
-        side: usize,
-        segment: &mut Segment<'_>,
-        context: &mut Context<'_>,
-    ) -> Step {
+    fn head(&mut self, side: usize, segment: &mut Segment<'_>, context: &mut Context<'_>) -> Step {
         let half = &mut self.halves[side];
         let mut buffer = std::mem::take(&mut half.buffer);
         let before = buffer.len();

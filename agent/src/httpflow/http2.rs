@@ -297,8 +297,7 @@ impl Http2 {
             },
             kind::RST_STREAM => {
                 let is_it = |stream| stream == header.stream;
-                self.streams
-                    .end(is_it, Reason::Reset, now.time_ns, context);
+                self.streams.end(is_it, Reason::Reset, now.time_ns, context);
             }
             kind::GOAWAY => {
                 // Streams that the other end says it has not looked at and will not.

@@ -201,8 +201,25 @@ pub(super) fn host_name(host: &[u8]) -> Option<Box<str>> {
 /// The methods of RFC 9110, PATCH, QUERY and those of WebDAV: they are few, and so are their rows.
 fn known_method(method: &[u8]) -> &'static str {
     const KNOWN: [&str; 20] = [
-        "GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "QUERY",
-        "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH",
+        "GET",
+        "POST",
+        "HEAD",
+        "PUT",
+        "DELETE",
+        "PATCH",
+        "OPTIONS",
+        "CONNECT",
+        "TRACE",
+        "QUERY",
+        "PROPFIND",
+        "PROPPATCH",
+        "MKCOL",
+        "COPY",
+        "MOVE",
+        "LOCK",
+        "UNLOCK",
+        "REPORT",
+        "SEARCH",
         UNKNOWN,
     ];
     KNOWN
@@ -285,7 +302,9 @@ pub(super) fn request_head(
     for header in head.headers.iter() {
         match Header::of(header.name) {
             Some(Header::Host) if wants_host => request.set_host(header.value),
-            Some(Header::TraceParent) => request.trace = TraceParent::parse(header.value.trim_ascii()),
+            Some(Header::TraceParent) => {
+                request.trace = TraceParent::parse(header.value.trim_ascii())
+            }
             Some(Header::Expect) => asks_first = header.value.eq_ignore_ascii_case(b"100-continue"),
             Some(known) => framing = framing.with(known, header.value),
             None => {}

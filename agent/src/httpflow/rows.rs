@@ -172,7 +172,8 @@ impl Rows {
         let (path, route) = self.paths.show(server, what.path);
         let domains = &mut self.domains;
         let domain = what.host.filter(|_| !what.is_server);
-        let domain = domain.map(|name| Arc::clone(domains.get_or_insert_with(name, |name| name.into())));
+        let domain =
+            domain.map(|name| Arc::clone(domains.get_or_insert_with(name, |name| name.into())));
         let key = RowKey {
             netns: ends.netns,
             local: ends.local,

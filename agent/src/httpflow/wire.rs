@@ -263,7 +263,13 @@ impl Wire {
         self.turn = None;
     }
 
-    fn piece(&self, from: From, position: u32, (captured, length): (usize, usize), flags: u8) -> Piece {
+    fn piece(
+        &self,
+        from: From,
+        position: u32,
+        (captured, length): (usize, usize),
+        flags: u8,
+    ) -> Piece {
         let other = self.halves[1 - from as usize];
         let is_sent = (from == From::Server) == self.is_server;
         let (client, server) = ([0x0100_007f, 0, 0, 0], [0x0200_007f, 0, 0, 0]);
@@ -363,9 +369,20 @@ impl Heard<'_> {
 
 fn begins_like_request(bytes: &[u8]) -> bool {
     let methods = [
-        "GET /", "POST /", "PUT /", "HEAD /", "DELETE /", "PATCH /", "OPTIONS /", "OPTIONS *",
-        "GET http", "CONNECT ",
+        "GET /",
+        "POST /",
+        "PUT /",
+        "HEAD /",
+        "DELETE /",
+        "PATCH /",
+        "OPTIONS /",
+        "OPTIONS *",
+        "GET http",
+        "CONNECT ",
     ];
     let is_short = bytes.len() < 16 && b"GPHDOCT".contains(&bytes[0]);
-    is_short || methods.iter().any(|method| bytes.starts_with(method.as_bytes()))
+    is_short
+        || methods
+            .iter()
+            .any(|method| bytes.starts_with(method.as_bytes()))
 }

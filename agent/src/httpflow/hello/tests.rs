@@ -50,7 +50,13 @@ fn what_has_no_name_has_none() {
     let nothing = hello(&[(10, vec![0; 8])]);
     let evil = hello(&[names("a b\n")]);
     let broken = hello(&[(0, vec![0xff; 5])]);
-    for bytes in [addresses, nothing, evil, broken, b"GET / HTTP/1.1\r\n\r\n".to_vec()] {
+    for bytes in [
+        addresses,
+        nothing,
+        evil,
+        broken,
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+    ] {
         assert_eq!(server_name(&bytes), Hello::None);
     }
 }

@@ -142,12 +142,7 @@ impl Dialogue {
     }
 
     /// The next request is answered.
-    pub(super) fn answered(
-        &mut self,
-        answer: &Answered,
-        seen: &Ended,
-        context: &mut Context<'_>,
-    ) {
+    pub(super) fn answered(&mut self, answer: &Answered, seen: &Ended, context: &mut Context<'_>) {
         // Of the answer before, no more will come.
         self.close_open(seen, answer.start, context);
         let Some(mut asked) = self.waiting.pop_front() else {
@@ -306,7 +301,9 @@ impl Dialogue {
     /// The request that waits, if it is the only one and has come whole, with its bytes and when its last one came.
     pub(super) fn take_last(&mut self) -> Option<(Telling, u64, u64)> {
         let is_one = self.waiting.len() == 1;
-        let asked = self.waiting.pop_front_if(|asked| is_one && asked.request.end.is_some())?;
+        let asked = self
+            .waiting
+            .pop_front_if(|asked| is_one && asked.request.end.is_some())?;
         let bytes = asked.request.bytes(0);
         Some((asked.telling, bytes, asked.last_ns))
     }

@@ -211,13 +211,7 @@ impl Http1 {
     }
 
     /// Of a head, there is no more than `bytes`: where its message ends is not known.
-    pub(super) fn cut(
-        &mut self,
-        side: usize,
-        start: u64,
-        bytes: &[u8],
-        context: &mut Context<'_>,
-    ) {
+    pub(super) fn cut(&mut self, side: usize, start: u64, bytes: &[u8], context: &mut Context<'_>) {
         let at = (start, start + bytes.len() as u64);
         let (time_ns, _) = self.halves[side].began;
         let lines = cut_head(bytes).unwrap_or_default();

@@ -45,7 +45,10 @@ fn every_request_of_a_kept_connection_is_counted() {
     }
     let sums = wire.sums();
     assert_eq!(sums.len(), 300);
-    assert_eq!(sums[299], line("GET /299 1.1", 200, (get("/299").len(), OK.len())));
+    assert_eq!(
+        sums[299],
+        line("GET /299 1.1", 200, (get("/299").len(), OK.len()))
+    );
 }
 
 #[test]
@@ -71,7 +74,11 @@ fn a_client_that_does_not_wait_gets_its_answers_in_order() {
 #[test]
 fn the_latency_of_a_request_ends_nowhere_near_that_of_the_one_behind_it() {
     let mut wire = server();
-    wire.ask(get("/1")).wait(9).ask(get("/2")).answer(OK).answer(OK);
+    wire.ask(get("/1"))
+        .wait(9)
+        .ask(get("/2"))
+        .answer(OK)
+        .answer(OK);
     let latencies: Vec<_> = wire.told.iter().map(|told| told.latency_ns).collect();
     assert_eq!(latencies, [Some(11_000_000), Some(2_000_000)]);
 }
@@ -106,7 +113,10 @@ fn the_end_of_the_connection_ends_the_last_body() {
         wire.answer([b'y'; 1000]);
     }
     wire.end(flag::FIN);
-    assert_eq!(wire.sums(), [line("GET / 1.0", 200, (18, answer.len() + 200_000))]);
+    assert_eq!(
+        wire.sums(),
+        [line("GET / 1.0", 200, (18, answer.len() + 200_000))]
+    );
     assert_eq!(wire.one().finished, 1);
     assert_eq!(wire.tracker.connections(), 0);
 }
@@ -143,7 +153,9 @@ fn a_body_in_chunks_that_is_not_seen_ends_with_the_next_request() {
     for chunk in ["HTTP/1.1 404 Not Found\r\n\r\n", "something else", OK] {
         for _ in 0..20 {
             wire.answer(format!("{:x}\r\n{chunk}\r\n", chunk.len()));
-            wire.answer(format!("{:x}\r\n", chunk.len())).answer(chunk).answer("\r\n");
+            wire.answer(format!("{:x}\r\n", chunk.len()))
+                .answer(chunk)
+                .answer("\r\n");
         }
     }
     wire.answer("0\r\n\r\n");
@@ -151,19 +163,28 @@ fn a_body_in_chunks_that_is_not_seen_ends_with_the_next_request() {
     let sums = wire.sums();
     assert_eq!(sums.len(), 2, "{sums:?}");
     assert!(sums[0].2.1 > 2000);
-    assert_eq!(sums[1], line("GET /2 1.1", 200, (get("/2").len(), OK.len())));
+    assert_eq!(
+        sums[1],
+        line("GET /2 1.1", 200, (get("/2").len(), OK.len()))
+    );
 }
 
 #[test]
 fn requests_in_a_body_are_no_requests() {
     let inner = get("/inner");
-    let post = format!("POST /up HTTP/1.1\r\nContent-Length: {}\r\n\r\n", inner.len() * 50);
+    let post = format!(
+        "POST /up HTTP/1.1\r\nContent-Length: {}\r\n\r\n",
+        inner.len() * 50
+    );
     let mut wire = server();
     wire.ask(&post);
     for _ in 0..50 {
         wire.ask(&inner);
     }
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", OK.len() * 3);
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+        OK.len() * 3
+    );
     wire.answer(&answer).answer(OK).answer(OK).answer(OK);
     wire.ask(GET).answer(OK);
     let whole = (post.len() + inner.len() * 50, answer.len() + OK.len() * 3);
@@ -176,8 +197,10 @@ fn answers_without_a_body_have_none() {
     let length = "Content-Length: 100\r\n\r\n";
     let mut wire = server();
     let head = "HEAD / HTTP/1.1\r\n\r\n";
-    wire.ask(head).answer(format!("HTTP/1.1 200 OK\r\n{length}"));
-    wire.ask(GET).answer(format!("HTTP/1.1 304 Not Modified\r\n{length}"));
+    wire.ask(head)
+        .answer(format!("HTTP/1.1 200 OK\r\n{length}"));
+    wire.ask(GET)
+        .answer(format!("HTTP/1.1 304 Not Modified\r\n{length}"));
     wire.ask(GET).answer("HTTP/1.1 204 No Content\r\n\r\n");
     wire.ask(GET).answer(OK);
     let statuses: Vec<_> = wire.sums().iter().map(|sum| sum.1).collect();
@@ -221,8 +244,16 @@ fn what_comes_after_an_upgrade_is_not_http() {
     let connect = "CONNECT db.example:5432 HTTP/1.1\r\n\r\n";
     let connected = "HTTP/1.1 200 Connection established\r\n\r\n";
     for (request, answer, expected) in [
-        (upgrade, switched, line("GET /chat 1.1", 101, (upgrade.len(), switched.len()))),
-        (connect, connected, line("CONNECT  1.1", 200, (connect.len(), connected.len()))),
+        (
+            upgrade,
+            switched,
+            line("GET /chat 1.1", 101, (upgrade.len(), switched.len())),
+        ),
+        (
+            connect,
+            connected,
+            line("CONNECT  1.1", 200, (connect.len(), connected.len())),
+        ),
     ] {
         let mut wire = server();
         wire.ask(request).answer(answer);
@@ -251,7 +282,11 @@ fn a_request_without_answer_is_counted_with_its_reason() {
     wire.wait(2000).tick().tick();
     assert_eq!((wire.one().status, wire.one().reason), (0, "timeout"));
     assert_eq!(wire.one().latency_ns, None);
-    for (how, reason) in [(flag::FIN, "closed"), (flag::RESET, "reset"), (flag::GONE, "closed")] {
+    for (how, reason) in [
+        (flag::FIN, "closed"),
+        (flag::RESET, "reset"),
+        (flag::GONE, "closed"),
+    ] {
         let mut wire = server();
         wire.ask(GET).end(how);
         assert_eq!((wire.one().status, wire.one().reason), (0, reason));
@@ -264,8 +299,13 @@ fn an_answer_that_comes_too_late_is_not_taken_for_the_next() {
     let mut wire = server();
     wire.ask(get("/slow")).wait(31_000).tick();
     wire.ask(get("/next"));
-    wire.answer("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n").answer(OK);
-    let outcomes: Vec<_> = wire.told.iter().map(|told| (&told.line[..], told.status)).collect();
+    wire.answer("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")
+        .answer(OK);
+    let outcomes: Vec<_> = wire
+        .told
+        .iter()
+        .map(|told| (&told.line[..], told.status))
+        .collect();
     assert_eq!(outcomes, [("GET /slow 1.1", 0), ("GET /next 1.1", 200)]);
     assert_eq!(wire.sums()[0].2.1, 40);
     assert_eq!(wire.tally().late_answers, 1);
@@ -285,7 +325,8 @@ fn an_upload_that_is_under_way_does_not_time_out() {
 #[test]
 fn a_long_answer_does_not_time_out() {
     let mut wire = server();
-    wire.ask(GET).answer("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n");
+    wire.ask(GET)
+        .answer("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n");
     wire.wait(60_000).tick().end(flag::FIN);
     assert_eq!(wire.one().status, 200);
 }

@@ -51,12 +51,19 @@ impl Talk {
     }
 
     fn request(&mut self, method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
-        let fields = [(":method", method), (":path", path), (":authority", "Api.example:80")];
+        let fields = [
+            (":method", method),
+            (":path", path),
+            (":authority", "Api.example:80"),
+        ];
         block(&mut self.client, fields.iter().chain(more))
     }
 
     fn answer(&mut self, status: &str) -> Vec<u8> {
-        block(&mut self.server, [(":status", status), ("server", "x")].iter())
+        block(
+            &mut self.server,
+            [(":status", status), ("server", "x")].iter(),
+        )
     }
 
     fn get(&mut self, stream: u32, path: &str) -> Vec<u8> {
@@ -66,7 +73,11 @@ impl Talk {
 
     fn ok(&mut self, stream: u32) -> Vec<u8> {
         let answer = self.answer("200");
-        [frame(1, END_HEADERS, stream, &answer), data(stream, 5, END_STREAM)].concat()
+        [
+            frame(1, END_HEADERS, stream, &answer),
+            data(stream, 5, END_STREAM),
+        ]
+        .concat()
     }
 }
 
@@ -102,13 +113,16 @@ fn a_request_is_counted_with_its_answer() {
 #[test]
 fn streams_at_the_same_time_keep_their_own_answers() {
     let mut talk = Talk::begun(true);
-    let asked: Vec<_> = (0..100).flat_map(|n| talk.get(2 * n + 1, &format!("/{n}"))).collect();
+    let asked: Vec<_> = (0..100)
+        .flat_map(|n| talk.get(2 * n + 1, &format!("/{n}")))
+        .collect();
     talk.wire.ask(asked);
     for number in (0..100).rev() {
         let status = (200 + number).to_string();
         let answer = talk.answer(&status);
         let stream = 2 * number + 1;
-        talk.wire.answer(frame(1, END_HEADERS | END_STREAM, stream, &answer));
+        talk.wire
+            .answer(frame(1, END_HEADERS | END_STREAM, stream, &answer));
     }
     assert_eq!(talk.wire.told.len(), 100);
     for (line, status) in outcomes(&talk.wire) {
@@ -149,7 +163,11 @@ fn however_frames_are_cut_the_same_is_told() {
             talk.wire.answer(part);
         }
         let told = outcomes(&talk.wire);
-        assert_eq!(told, [("GET /second 2", 200), ("GET /first 2", 200)], "{size}");
+        assert_eq!(
+            told,
+            [("GET /second 2", 200), ("GET /first 2", 200)],
+            "{size}"
+        );
         assert_eq!(talk.wire.told[1].bytes.0, first.len() as u64);
     }
 }
@@ -170,7 +188,11 @@ fn segments_that_were_overtaken_are_put_in_order() {
         talk.wire.answer(ok);
     }
     talk.wire.end(flag::FIN);
-    assert!(outcomes(&talk.wire).iter().all(|(_, status)| *status == 200));
+    assert!(
+        outcomes(&talk.wire)
+            .iter()
+            .all(|(_, status)| *status == 200)
+    );
     assert_eq!(talk.wire.told.len(), 9);
     assert_eq!(talk.wire.tally().gaps, 0);
 }
@@ -201,10 +223,13 @@ fn a_grpc_call_is_counted_with_its_status() {
         let asked = [frame(1, END_HEADERS, 1, &head), data(1, 20, END_STREAM)].concat();
         let answer = talk.answer("200");
         let trailer = block(&mut talk.server, [("grpc-status", status)].iter());
-        talk.wire.ask(asked).answer(frame(1, END_HEADERS, 1, &answer));
+        talk.wire
+            .ask(asked)
+            .answer(frame(1, END_HEADERS, 1, &answer));
         talk.wire.answer(data(1, 30, 0));
         assert!(talk.wire.told.is_empty());
-        talk.wire.answer(frame(1, END_HEADERS | END_STREAM, 1, &trailer));
+        talk.wire
+            .answer(frame(1, END_HEADERS | END_STREAM, 1, &trailer));
         let told = talk.wire.one();
         assert_eq!(told.line, "POST /echo.Echo/Say 2");
         assert_eq!(told.grpc_status, Some(status.parse().unwrap()));
@@ -220,7 +245,10 @@ fn a_stream_that_is_reset_refused_or_left_has_no_answer() {
         let mut talk = Talk::begun(true);
         let get = talk.get(1, "/a");
         talk.wire.ask(get).answer(frame);
-        assert_eq!((talk.wire.one().status, talk.wire.one().reason), (0, reason));
+        assert_eq!(
+            (talk.wire.one().status, talk.wire.one().reason),
+            (0, reason)
+        );
     }
     let mut talk = Talk::begun(true);
     let get = talk.get(1, "/a");
@@ -238,7 +266,10 @@ fn interim_answers_and_pushed_ones_are_none() {
     let mut talk = Talk::begun(true);
     let get = talk.get(1, "/a");
     let hints = talk.answer("103");
-    let pushed = block(&mut talk.server, [(":method", "GET"), (":path", "/style")].iter());
+    let pushed = block(
+        &mut talk.server,
+        [(":method", "GET"), (":path", "/style")].iter(),
+    );
     let promise = [&2u32.to_be_bytes()[..], &pushed].concat();
     let answers = [
         frame(1, END_HEADERS, 1, &hints),
@@ -268,10 +299,14 @@ fn a_connection_older_than_the_agent_tells_what_it_can() {
     let unknown = [0x82, 0x80 | 63];
     let asked = frame(1, END_STREAM | END_HEADERS, 1, &request);
     talk.wire.ask(asked).answer(ok);
-    talk.wire.ask(frame(1, END_STREAM | END_HEADERS, 3, &unknown));
+    talk.wire
+        .ask(frame(1, END_STREAM | END_HEADERS, 3, &unknown));
     let ok = talk.ok(3);
     talk.wire.answer(ok);
-    assert_eq!(outcomes(&talk.wire), [("GET /a 2", 200), ("GET ~unknown 2", 200)]);
+    assert_eq!(
+        outcomes(&talk.wire),
+        [("GET /a 2", 200), ("GET ~unknown 2", 200)]
+    );
     assert_eq!(talk.wire.tally().fields_unknown, 1);
 }
 
@@ -289,7 +324,13 @@ fn what_follows_a_lost_piece_is_counted() {
         talk.wire.wait(2000).tick().end(flag::FIN);
         let tally = talk.wire.tally();
         assert_eq!((talk.wire.told.len(), tally.gaps), (19, 1), "{tally:?}");
-        assert!(outcomes(&talk.wire).iter().filter(|(_, status)| *status == 200).count() >= 18);
+        assert!(
+            outcomes(&talk.wire)
+                .iter()
+                .filter(|(_, status)| *status == 200)
+                .count()
+                >= 18
+        );
     }
 }
 
@@ -305,7 +346,10 @@ fn http1_may_become_http2() {
     talk.wire.ask([PREFACE, &settings()].concat());
     let (get, first, second) = (talk.get(3, "/next"), talk.ok(1), talk.ok(3));
     talk.wire.ask(get).answer(&first).answer(second);
-    assert_eq!(outcomes(&talk.wire), [("GET /up 1.1", 200), ("GET /next 2", 200)]);
+    assert_eq!(
+        outcomes(&talk.wire),
+        [("GET /up 1.1", 200), ("GET /next 2", 200)]
+    );
     let answered = (switch.len() + first.len()) as u64;
     assert_eq!(talk.wire.told[0].bytes, (ask.len() as u64, answered));
 }
@@ -328,5 +372,9 @@ fn floods_are_bounded_and_counted() {
     for _ in 0..1000 {
         talk.wire.ask(frame(9, 0, 1, &[0; 1000]));
     }
-    assert!(talk.wire.tracker.held() <= 1 << 18, "{}", talk.wire.tracker.held());
+    assert!(
+        talk.wire.tracker.held() <= 1 << 18,
+        "{}",
+        talk.wire.tracker.held()
+    );
 }

@@ -32,7 +32,12 @@ fn request(path: &str) -> Request {
     request
 }
 
-fn report<'a>(request: &'a Request, ends: Ends, is_server: bool, owner: &'a UdpOwner) -> Exchange<'a> {
+fn report<'a>(
+    request: &'a Request,
+    ends: Ends,
+    is_server: bool,
+    owner: &'a UdpOwner,
+) -> Exchange<'a> {
     Exchange {
         ends,
         owner,
@@ -90,7 +95,10 @@ fn clients_are_merged_and_their_requests_add_up() {
     assert_eq!(event.direction(), Direction::Incoming);
     assert_eq!(event.dst_domain, "");
     let row = httpflow(event);
-    assert_eq!((row.count, row.bytes_read, row.bytes_written), (100, 10_000, 25_000));
+    assert_eq!(
+        (row.count, row.bytes_read, row.bytes_written),
+        (100, 10_000, 25_000)
+    );
     assert_eq!((&row.path[..], &row.route[..]), ("/users/1234", "/users/*"));
     let latency = row.latency.as_ref().unwrap();
     assert_eq!((latency.count(), latency.max_nano), (100, 300_000));
@@ -112,12 +120,24 @@ fn who_asks_says_by_which_name() {
 fn paths_past_the_budget_become_routes_and_routes_past_it_other() {
     let owner = UdpOwner::default();
     let mut rows = rows(2, 2);
-    for path in ["/a/1", "/a/2", "/a/3", "/a/4", "/static/x", "/static/y", "/b", "/c", "/a/1"] {
+    for path in [
+        "/a/1",
+        "/a/2",
+        "/a/3",
+        "/a/4",
+        "/static/x",
+        "/static/y",
+        "/b",
+        "/c",
+        "/a/1",
+    ] {
         rows.add(&report(&request(path), ends(true, 40_000), true, &owner));
     }
     let events = taken(&mut rows);
     let shown = events.iter().map(httpflow);
-    let shown: Vec<_> = shown.map(|row| (&row.path[..], &row.route[..], row.count)).collect();
+    let shown: Vec<_> = shown
+        .map(|row| (&row.path[..], &row.route[..], row.count))
+        .collect();
     let expected = [
         ("/a/*", "/a/*", 2),
         ("/a/1", "/a/*", 2),
@@ -135,7 +155,12 @@ fn paths_past_the_budget_become_routes_and_routes_past_it_other() {
 fn what_the_kernel_has_counted_is_in_the_same_row() {
     let owner = UdpOwner::default();
     let mut rows = rows(10, 10);
-    rows.add(&report(&request("/reset/*"), ends(true, 40_000), true, &owner));
+    rows.add(&report(
+        &request("/reset/*"),
+        ends(true, 40_000),
+        true,
+        &owner,
+    ));
     let mut line = [0; LINE];
     line[..17].copy_from_slice(b"GET /reset/secret");
     let key = HttpKey {
@@ -164,7 +189,13 @@ fn what_the_kernel_has_counted_is_in_the_same_row() {
         panic!("not one row");
     };
     let row = httpflow(event);
-    assert_eq!((row.count, row.bytes_read, row.bytes_written), (5, 140, 280));
+    assert_eq!(
+        (row.count, row.bytes_read, row.bytes_written),
+        (5, 140, 280)
+    );
     let latency = row.latency.as_ref().unwrap();
-    assert_eq!((latency.count(), latency.sum_nano, latency.max_nano), (5, 304_000, 300_000));
+    assert_eq!(
+        (latency.count(), latency.sum_nano, latency.max_nano),
+        (5, 304_000, 300_000)
+    );
 }

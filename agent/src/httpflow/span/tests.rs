@@ -16,7 +16,10 @@ fn spans(sample: f64, max_per_second: u32) -> Spans {
 
 /// The spans of so many requests, one a millisecond.
 fn taken(spans: &mut Spans, count: u64, traceparent: Option<&str>) -> Vec<HttpSpan> {
-    let budget = Budget { paths: 1, routes: 1 };
+    let budget = Budget {
+        paths: 1,
+        routes: 1,
+    };
     let mut rows = Rows::new(budget, Routes::default());
     let mut request = Request::new(b"GET", "/users/1234?x", Version::Http11, &[]);
     request.trace = traceparent.and_then(|value| TraceParent::parse(value.as_bytes()));
@@ -72,7 +75,10 @@ fn a_span_joins_the_trace_of_its_request() {
     assert_eq!(span.parent_span_id[..2], [0xb7, 0xad]);
     assert_eq!(span.span_id.len(), 8);
     let request = span.request.as_ref().unwrap();
-    assert_eq!((&request.path[..], &request.route[..]), ("/users/1234", "/users/*"));
+    assert_eq!(
+        (&request.path[..], &request.route[..]),
+        ("/users/1234", "/users/*")
+    );
     assert_eq!((request.bytes_read, request.bytes_written), (100, 200));
 }
 
@@ -88,7 +94,11 @@ fn spans_stand_for_about_as_many_requests_as_there_were() {
     assert!((1500..2500).contains(&spans.len()), "{}", spans.len());
     let sum: f64 = spans.iter().map(|span| span.sampling_factor).sum();
     assert!((15_000.0..25_000.0).contains(&sum), "{sum}");
-    assert!(spans.iter().all(|span| span.trace_id.len() == 16 && span.parent_span_id.is_empty()));
+    assert!(
+        spans
+            .iter()
+            .all(|span| span.trace_id.len() == 16 && span.parent_span_id.is_empty())
+    );
 }
 
 #[test]

@@ -28,7 +28,10 @@ fn what_only_looks_like_http_is_left_alone() {
 #[test]
 fn rubbish_after_http_is_passed() {
     let mut wire = server();
-    wire.ask(GET).answer(OK).ask("\0\0rubbish that is long enough").answer(OK);
+    wire.ask(GET)
+        .answer(OK)
+        .ask("\0\0rubbish that is long enough")
+        .answer(OK);
     wire.ask(get("/b")).answer(OK);
     assert_eq!(wire.told.last().unwrap().line, "GET /b 1.1");
     assert_eq!(wire.tally().unreadable, 1);
@@ -63,7 +66,10 @@ fn a_head_that_never_ends_takes_no_more_than_its_room() {
     }
     assert!(wire.tracker.held() <= 1 << 16, "{}", wire.tracker.held());
     wire.end(flag::FIN);
-    assert_eq!((&wire.one().line[..], wire.one().reason), ("GET /slow 1.1", "closed"));
+    assert_eq!(
+        (&wire.one().line[..], wire.one().reason),
+        ("GET /slow 1.1", "closed")
+    );
 }
 
 #[test]
@@ -120,7 +126,8 @@ fn more_requests_than_may_wait_are_counted_and_cost_no_others() {
     for _ in 0..300 {
         wire.answer(OK);
     }
-    wire.ask(get("/after")).answer("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
+    wire.ask(get("/after"))
+        .answer("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
     let tally = wire.tally();
     assert_eq!(tally.requests + tally.requests_full, 301, "{tally:?}");
     assert_eq!(tally.request_unseen, 0);
@@ -130,7 +137,14 @@ fn more_requests_than_may_wait_are_counted_and_cost_no_others() {
 
 #[test]
 fn odd_lengths_are_survived() {
-    for length in ["18446744073709551615", "-1", "5, 5", "", "0x10", "99999999999999999999"] {
+    for length in [
+        "18446744073709551615",
+        "-1",
+        "5, 5",
+        "",
+        "0x10",
+        "99999999999999999999",
+    ] {
         let mut wire = Wire::new(true);
         let post = format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n");
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nbody");

@@ -33,7 +33,11 @@ fn answers_that_were_overtaken_are_put_in_order() {
     wire.ask(GET).answer(OK);
     wire.ask(get("/1")).ask(get("/2"));
     overtaken(&mut wire, From::Server, OK, not_found);
-    let outcomes: Vec<_> = wire.told.iter().map(|told| (&told.line[..], told.status)).collect();
+    let outcomes: Vec<_> = wire
+        .told
+        .iter()
+        .map(|told| (&told.line[..], told.status))
+        .collect();
     assert_eq!(outcomes[1..], [("GET /1 1.1", 200), ("GET /2 1.1", 404)]);
 }
 
@@ -47,7 +51,12 @@ fn what_comes_twice_counts_once() {
     let twice = format!("{}{}", &GET[10..], get("/next"));
     wire.pass(From::Client, get("/next").len());
     let length = twice.len();
-    wire.hand_on(From::Client, at.wrapping_add(10), (twice.as_bytes(), length), 0);
+    wire.hand_on(
+        From::Client,
+        at.wrapping_add(10),
+        (twice.as_bytes(), length),
+        0,
+    );
     wire.answer(OK).answer(OK);
     let lines: Vec<_> = wire.told.iter().map(|told| &told.line[..]).collect();
     assert_eq!(lines, ["GET /a 1.1", "GET /next 1.1"]);
@@ -78,8 +87,16 @@ fn a_lost_request_costs_no_other() {
         wire.ask(get("/lost"));
         wire.answer("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
         wire.ask(get("/2")).answer(OK).ask(get("/3")).answer(OK);
-        let outcomes: Vec<_> = wire.told.iter().map(|told| (&told.line[..], told.status)).collect();
-        let expected = [("GET /1 1.1", 200), ("GET /2 1.1", 200), ("GET /3 1.1", 200)];
+        let outcomes: Vec<_> = wire
+            .told
+            .iter()
+            .map(|told| (&told.line[..], told.status))
+            .collect();
+        let expected = [
+            ("GET /1 1.1", 200),
+            ("GET /2 1.1", 200),
+            ("GET /3 1.1", 200),
+        ];
         assert_eq!(outcomes, expected);
         assert_eq!(wire.tally().request_unseen, 1);
     }
@@ -93,8 +110,16 @@ fn a_lost_answer_costs_no_other() {
         wire.lose = true;
         wire.answer("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
         wire.ask(get("/2")).answer(OK).ask(get("/3")).answer(OK);
-        let outcomes: Vec<_> = wire.told.iter().map(|told| (&told.line[..], told.status)).collect();
-        let expected = [("GET /1 1.1", 200), ("GET /2 1.1", 200), ("GET /3 1.1", 200)];
+        let outcomes: Vec<_> = wire
+            .told
+            .iter()
+            .map(|told| (&told.line[..], told.status))
+            .collect();
+        let expected = [
+            ("GET /1 1.1", 200),
+            ("GET /2 1.1", 200),
+            ("GET /3 1.1", 200),
+        ];
         assert_eq!(outcomes, expected);
         assert_eq!(wire.tally().answer_unseen, 1);
     }
@@ -133,11 +158,18 @@ fn answers_behind_what_was_captured_are_counted_as_unseen() {
     wire.most = 4096;
     let many: String = (0..10).map(|number| get(&format!("/{number}"))).collect();
     wire.ask(&many);
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{}", "x".repeat(1000));
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{}",
+        "x".repeat(1000)
+    );
     wire.answer(answer.repeat(10));
     wire.ask(get("/next")).answer(OK);
     let tally = wire.tally();
-    assert_eq!(wire.told.len() as u64 + tally.answer_unseen, 11, "{tally:?}");
+    assert_eq!(
+        wire.told.len() as u64 + tally.answer_unseen,
+        11,
+        "{tally:?}"
+    );
     assert_eq!(wire.told.last().unwrap().line, "GET /next 1.1");
     assert_eq!(wire.told.last().unwrap().bytes.1, OK.len() as u64);
     assert_eq!(wire.told.len(), 5);
@@ -145,7 +177,10 @@ fn answers_behind_what_was_captured_are_counted_as_unseen() {
 
 #[test]
 fn a_head_longer_than_what_is_captured_is_read_as_far_as_it_goes() {
-    let long = format!("GET /a HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "c".repeat(6000));
+    let long = format!(
+        "GET /a HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n",
+        "c".repeat(6000)
+    );
     let mut wire = server();
     wire.ask(&long).answer(OK).ask(get("/b")).answer(OK);
     let expected = [

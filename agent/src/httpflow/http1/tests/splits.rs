@@ -26,7 +26,13 @@ fn body(rng: &mut Rng) -> (String, Vec<u8>) {
     // Bodies may look like anything.
     let text = b"GET / HTTP/1.1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
     let start = rng.usize(..text.len());
-    let content: Vec<u8> = text.iter().copied().cycle().skip(start).take(length).collect();
+    let content: Vec<u8> = text
+        .iter()
+        .copied()
+        .cycle()
+        .skip(start)
+        .take(length)
+        .collect();
     (format!("Content-Length: {length}\r\n"), content)
 }
 
@@ -66,7 +72,10 @@ fn script(rng: &mut Rng, chunks: bool) -> Script {
             if at_once > 1 || method != "POST" {
                 (length, content) = (String::new(), Vec::new());
             } else if chunks && rng.bool() {
-                (length, content) = ("Transfer-Encoding: chunked\r\n".to_owned(), chunked(rng, &content));
+                (length, content) = (
+                    "Transfer-Encoding: chunked\r\n".to_owned(),
+                    chunked(rng, &content),
+                );
             }
             let head = format!("{method} /{number}?q HTTP/{version}\r\nHost: a\r\n{length}\r\n");
             let ask = message(head, content);
@@ -77,7 +86,10 @@ fn script(rng: &mut Rng, chunks: bool) -> Script {
             } else if at_once > 1 {
                 (length, content) = ("Content-Length: 5\r\n".to_owned(), b"hello".to_vec());
             } else if rng.bool() {
-                (length, content) = ("Transfer-Encoding: chunked\r\n".to_owned(), chunked(rng, &content));
+                (length, content) = (
+                    "Transfer-Encoding: chunked\r\n".to_owned(),
+                    chunked(rng, &content),
+                );
             }
             let head = format!("HTTP/1.1 {status} Some reason\r\nServer: x\r\n{length}\r\n");
             let answer = message(head, content);
@@ -124,7 +136,11 @@ fn cuts(rng: &mut Rng, turn: &Turn) -> Vec<usize> {
 
 fn play(rng: &mut Rng, script: &Script, wire: &mut Wire) {
     for turn in &script.turns {
-        let bytes: Vec<u8> = turn.messages.iter().flat_map(|(bytes, _)| bytes.clone()).collect();
+        let bytes: Vec<u8> = turn
+            .messages
+            .iter()
+            .flat_map(|(bytes, _)| bytes.clone())
+            .collect();
         let mut start = 0;
         for end in cuts(rng, turn) {
             wire.segment(turn.from, &bytes[start..end]);
@@ -146,7 +162,10 @@ fn the_same_is_told_however_a_conversation_is_cut() {
             let mut wire = Wire::new(is_server);
             play(&mut rng, &script, &mut wire);
             assert_eq!(wire.sums(), script.expected, "seed {seed}, {is_server}");
-            assert!(wire.told.iter().all(|told| told.finished == 1), "seed {seed}");
+            assert!(
+                wire.told.iter().all(|told| told.finished == 1),
+                "seed {seed}"
+            );
         }
     }
 }

@@ -39,7 +39,11 @@ fn decoded(table: &mut Hpack, block: &[u8]) -> Result<Vec<(Field, Vec<u8>)>, Bro
 
 fn fields(rng: &mut fastrand::Rng) -> Pairs {
     let value = |rng: &mut fastrand::Rng| {
-        let length = if rng.u8(..) < 4 { 5000 } else { rng.usize(..40) };
+        let length = if rng.u8(..) < 4 {
+            5000
+        } else {
+            rng.usize(..40)
+        };
         (0..length).map(|_| rng.u8(b' '..=b'~')).collect()
     };
     (0..rng.usize(1..12))
@@ -178,7 +182,10 @@ fn a_table_that_was_lost_sight_of_is_read_on() {
 #[test]
 fn a_table_does_not_grow_past_its_bound() {
     let mut table = Hpack::new(false);
-    assert_eq!(table.decode(&[0x3f, 0xe1, 0xff, 0x7f], &mut |_, _| {}), Err(Broken));
+    assert_eq!(
+        table.decode(&[0x3f, 0xe1, 0xff, 0x7f], &mut |_, _| {}),
+        Err(Broken)
+    );
     let mut block = vec![0x40, 1, b'a', 0x7f, 0xa1, 0x1e];
     block.extend([b'x'; 4000]);
     for _ in 0..100 {
