@@ -1,6 +1,7 @@
 //! Configuration of the agent.
 
 mod dnsflow;
+mod httpflow;
 
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use weir_runtime::{
     telemetry,
 };
 
-pub use self::dnsflow::{Dnsflow, Names};
+pub use self::{
+    dnsflow::{Dnsflow, Names},
+    httpflow::{Httpflow, Spans},
+};
 use crate::drop;
 
 /// Prefix of the environment variables that override keys.
@@ -31,6 +35,8 @@ pub struct Config {
     pub netflow: Netflow,
     /// The dnsflow collector.
     pub dnsflow: Dnsflow,
+    /// The httpflow collector.
+    pub httpflow: Httpflow,
     /// What is left out, by name of the rule.
     pub drop: Vec<(String, drop::Rule)>,
     /// Batches that wait for the gateway.
@@ -219,6 +225,7 @@ impl Config {
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
             dnsflow: Dnsflow::read(&mut root.section("dnsflow")),
+            httpflow: Httpflow::read(&mut root.section("httpflow")),
             drop: drop::read(root),
             uplink: Uplink {
                 buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),

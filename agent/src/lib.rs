@@ -11,6 +11,7 @@ mod container;
 pub mod dnsflow;
 pub mod drop;
 pub mod host;
+pub mod httpflow;
 pub mod names;
 pub mod namespaces;
 pub mod netflow;
