@@ -1,5 +1,6 @@
 //! The node agent: collectors, facts of the node, and the uplink to the gateway.
 
+pub mod agent;
 #[doc(hidden)]
 pub mod btf;
 #[doc(hidden)]

@@ -27,6 +27,7 @@ use crate::{
     agents::Agents,
     fanout::Fanout,
     http_spans::HttpSpans,
+    scripts::Scripts,
     self_metrics::{RUNS_FORGOTTEN, SelfMetrics},
 };
 
@@ -34,6 +35,7 @@ use crate::{
 pub struct Intake {
     runs: Arc<Runs>,
     agents: Arc<Agents>,
+    scripts: Arc<Scripts>,
     fanout: Arc<Fanout>,
     spans: HttpSpans,
     meter: Meter,
@@ -42,11 +44,12 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake that hands Points to `fanout` and spans to `spans`, remembers `runs` agent runs and ends
-    /// its streams once `stopping` is cancelled.
+    /// An intake that hands Points through `scripts` to `fanout` and spans to `spans`, remembers `runs` agent runs
+    /// and ends its streams once `stopping` is cancelled.
     pub fn new(
         runs: usize,
         agents: Arc<Agents>,
+        scripts: Arc<Scripts>,
         fanout: Arc<Fanout>,
         spans: HttpSpans,
         metrics: &SelfMetrics,
@@ -55,6 +58,7 @@ impl Intake {
         Arc::new(Self {
             runs: Arc::new(Runs::new(runs, metrics.counter(&RUNS_FORGOTTEN, &[]))),
             agents,
+            scripts,
             fanout,
             spans,
             meter: Meter::new(metrics),
@@ -75,7 +79,7 @@ impl Intake {
     }
 
     /// The Points of `batch`, which the agent on `host` sent; events that are not right
-    /// are counted and left out, and spans go their own way.
+    /// are counted and left out, spans go their own way, and scripts have edited the others.
     fn convert(&self, batch: FlowBatch, host: &Text) -> PointBatch {
         let mut points = Vec::with_capacity(batch.events.len());
         let mut spans = Vec::new();
@@ -91,7 +95,7 @@ impl Intake {
         }
         let refuse = |malformed| self.meter.malformed(malformed);
         self.spans.take(spans, host, refuse);
-        points.into()
+        self.scripts.points(points).into()
     }
 }
 

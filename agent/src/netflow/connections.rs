@@ -1,6 +1,7 @@
 //! From records of connections, totals since each began, to rows of the period, deltas.
 
 mod domains;
+mod handover;
 mod listeners;
 mod live;
 mod udp;
@@ -14,6 +15,7 @@ use hashbrown::HashMap;
 use weir_ebpf_common::netflow::{TcpRecord, direction, kind, owner, state};
 use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent, Transport};
 
+pub use self::handover::Handover;
 use self::{
     domains::Domains,
     listeners::Listeners,
@@ -54,6 +56,10 @@ pub(super) struct Connections {
     per_connection: bool,
     unsettled: bool,
     domains: Domains,
+    /// What a collector before this one had reported of connections that live on.
+    before: Option<Handover>,
+    /// What is left to the one after this.
+    after: Option<Handover>,
     /// The real peers of translated connections, if they are followed.
     pub(super) translations: Option<Translations>,
     /// What is left out.
@@ -79,6 +85,8 @@ impl Connections {
             per_connection,
             unsettled: false,
             domains: Domains::default(),
+            before: None,
+            after: None,
             translations: None,
             drops: Dropper::default(),
             owners: None,
@@ -135,12 +143,12 @@ impl Connections {
                 self.tally.table_full += 1;
                 continue;
             }
-            let mut connection = Connection::NEW;
-            connection.advance(&record);
+            let mut connection = self.taken_over(&record);
             connection.seen = self.pass;
-            connection.guess = Some(self.listeners.guess(&record));
             self.live.insert(ConnectionKey::from(&record), connection);
         }
+        let left = self.before.take();
+        self.tally.end_unseen += left.map_or(0, |left| left.len() as u64);
         self.adopted.shrink_to(0);
         self.listeners.known.shrink_to(0);
     }
@@ -162,6 +170,9 @@ impl Connections {
             .retain(|_, connection| pass.wrapping_sub(connection.seen) < 2);
         self.tally.end_unseen += (before - self.live.len()) as u64;
         self.live.shrink_to(self.live.len() * 4);
+        if let Some(after) = &mut self.after {
+            after.is_whole();
+        }
     }
 
     /// Ends the period.
@@ -190,6 +201,9 @@ impl Connections {
         }
         let (delta, guess) = (connection.advance(record), connection.guess);
         let domain = connection.domain.clone();
+        if let Some(after) = &mut self.after {
+            after.note(record, connection);
+        }
         let Some(row) = self.row(record, guess, None, domain, delta, is_new) else {
             return;
         };
@@ -199,9 +213,16 @@ impl Connections {
         }
     }
 
-    /// Names the peers of connections from now on.
-    pub(super) fn name_peers(&mut self, names: Arc<Names>) {
-        self.domains.names = Some(names);
+    /// Names the peers of connections from now on, or none of them.
+    pub(super) fn name_peers(&mut self, names: Option<Arc<Names>>) {
+        self.domains.names = names;
+    }
+
+    /// From now on there is room for `most`, and every connection has rows of its own, or not. Those that are followed
+    /// stay so.
+    pub(super) fn set(&mut self, most: usize, per_connection: bool) {
+        self.most = most;
+        self.per_connection = per_connection;
     }
 
     /// Takes up ended connections that have waited for their names long enough, or all of them from now on.

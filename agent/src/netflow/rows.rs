@@ -216,7 +216,6 @@ impl Row {
                 connect_latency_max_us: connected.then_some(self.connect_max_ns as f64 / 1e3),
                 connections: self.connections,
             })),
-            ..FlowEvent::default()
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     flow_export,
     otlp_intake::{OtlpIntake, ReceiverMeter},
     otlp_metrics::OtlpMetrics,
+    scripts::Scripts,
     self_metrics::SelfMetrics,
     span_metrics::SpanMetrics,
     subscription::Subscribers,
@@ -68,6 +69,7 @@ impl Otlp {
     /// Take OTLP and hand it to `exporters`.
     pub(super) async fn start(
         receiver: Option<weir_otel_receiver::Config>,
+        scripts: &Arc<Scripts>,
         exporters: Exporters,
         series: Option<Arc<OtlpMetrics>>,
         spans: Option<Arc<SpanMetrics>>,
@@ -75,6 +77,7 @@ impl Otlp {
         metrics: &Arc<SelfMetrics>,
     ) -> Result<Self, StartError> {
         let intake = Arc::new(OtlpIntake::new(
+            Arc::clone(scripts),
             exporters.all.clone(),
             series,
             spans,

@@ -8,6 +8,7 @@ mod intake;
 mod points;
 mod prometheus;
 mod requests;
+mod scripts;
 mod stop;
 mod subscription;
 mod support;
