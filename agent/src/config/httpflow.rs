@@ -7,7 +7,7 @@ use weir_runtime::config::{ByteSize, Section};
 use crate::httpflow::Redaction;
 
 /// Settings of the httpflow collector.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Httpflow {
     /// Whether it runs.
     pub enabled: bool,
@@ -32,7 +32,7 @@ pub struct Httpflow {
 }
 
 /// Settings of spans of single requests.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spans {
     /// Whether they are made.
     pub enabled: bool,
