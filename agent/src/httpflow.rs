@@ -21,6 +21,8 @@ mod tracker;
 #[cfg(test)]
 mod wire;
 
+pub use weir_ebpf_common::http::{Piece, flag, protocol};
+
 pub use self::{
     exchange::{Ends, Exchange, Outcome, Output, Reason, ServerName},
     message::{Request, TraceParent, Version},

@@ -82,7 +82,9 @@ impl Fields {
             Field::Path => set(&mut self.path),
             Field::Authority => set(&mut self.host),
             Field::Host if self.host.is_empty() => set(&mut self.host),
-            Field::Status => self.status = number(value),
+            Field::Status => {
+                self.status = number(value).filter(|status| (100..=999).contains(status));
+            }
             Field::GrpcStatus => self.grpc_status = number(value),
             Field::ContentType => self.is_grpc = value.starts_with(b"application/grpc"),
             Field::Traceparent => self.trace = TraceParent::parse(value),
