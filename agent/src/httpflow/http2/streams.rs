@@ -244,7 +244,7 @@ impl Streams {
 
     fn ask(&mut self, side: usize, block: &Block, fields: &Fields, context: &mut Context<'_>) {
         // Clients have the odd ones (RFC 9113, 5.1.1).
-        if block.stream % 2 == 0 {
+        if block.stream.is_multiple_of(2) {
             return;
         }
         let is_new = !self.streams.contains_key(&block.stream);
