@@ -7,6 +7,7 @@ mod connection;
 mod context;
 mod counted;
 mod exchange;
+mod head;
 mod hello;
 mod http1;
 mod http2;
