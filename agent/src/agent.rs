@@ -94,6 +94,7 @@ impl Agent {
             owners: Arc::default(),
             names: Arc::new(Names::new(&config.dnsflow.names)),
             drops: DropRules::default(),
+            http: Arc::default(),
         });
         let (gateway, gateways) = watch::channel(Gateway::new(&config.gateway, &config.labels)?);
         collectors.start(&config)?;

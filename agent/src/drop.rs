@@ -3,11 +3,14 @@
 mod condition;
 mod rule;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use arc_swap::{ArcSwap, Cache};
 use hashbrown::HashMap;
-use weir_proto::flow::v1::{Counter, Direction, Transport};
+use weir_proto::flow::v1::{Counter, Direction, FlowEvent, Transport};
 
 pub use self::rule::{Rule, read};
 use crate::status::counter;
@@ -138,6 +141,38 @@ impl Dropper {
         dropped.packets += amount.packets;
         dropped.bytes += amount.bytes;
         true
+    }
+
+    /// The same for a row on its way out.
+    pub fn drops_event(&mut self, event: &FlowEvent, amount: Amount) -> bool {
+        if self.rules.load().rules.is_empty() {
+            return false;
+        }
+        let end = |octets: &[u8], port: Option<u32>| {
+            let address = match octets.len() {
+                4 => <[u8; 4]>::try_from(octets).map(IpAddr::from),
+                _ => <[u8; 16]>::try_from(octets).map(IpAddr::from),
+            };
+            let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
+            address.map(|address| SocketAddr::new(address, port))
+        };
+        let ends = (
+            end(&event.src_ip, event.src_port),
+            end(&event.dst_ip, event.dst_port),
+        );
+        let (Ok(src), Ok(dst)) = ends else {
+            return false;
+        };
+        let flow = Flow {
+            src,
+            dst,
+            transport: event.transport(),
+            direction: event.direction(),
+            process: &event.process_name,
+            container: &event.container_id,
+            netns: event.netns,
+        };
+        self.drops(&flow, amount)
     }
 
     /// What was dropped, by name of the rule, under these names of items, packets and bytes.

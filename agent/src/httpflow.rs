@@ -3,6 +3,7 @@
 //! [`Tracker`] makes requests with their answers of the pieces of streams that the kernel hands on; [`Rows`] merges them
 //! into rows; [`Spans`] makes spans of some.
 
+mod collector;
 mod connection;
 mod context;
 mod counted;
@@ -25,6 +26,7 @@ mod wire;
 pub use weir_ebpf_common::http::{Piece, flag, protocol};
 
 pub use self::{
+    collector::{Running, Shared, StartError, kernel_settings},
     exchange::{Ends, Exchange, Outcome, Output, Reason, ServerName},
     message::{Request, TraceParent, Version},
     privacy::Redaction,

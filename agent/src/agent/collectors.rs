@@ -1,13 +1,20 @@
 //! The collectors that run, by what the configuration wants.
 
-use std::{error::Error, sync::Arc};
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     config::Config,
     dnsflow,
     drop::{DropRules, Rules},
+    httpflow,
     names::Names,
-    netflow::{self, Handover, kernel::Chosen},
+    netflow::{
+        self, Handover,
+        kernel::{Chosen, Http, HttpSettings},
+    },
     owners::Owners,
     privilege,
     status::Status,
@@ -15,12 +22,12 @@ use crate::{
 };
 
 /// Every collector, in the order of their start; one may need what those before it made.
-const KINDS: [Kind; 2] = [
+const KINDS: [Kind; 3] = [
     Kind {
         name: "netflow",
         is_vital: true,
         is_wanted: |config| config.netflow.enabled,
-        needs_restart: |before, after| netflow::needs_restart(&before.netflow, &after.netflow),
+        needs_restart: netflow_needs_restart,
         keep: |config, before| config.netflow = before.netflow.clone(),
         start: start_netflow,
     },
@@ -32,7 +39,32 @@ const KINDS: [Kind; 2] = [
         keep: |config, before| config.dnsflow = before.dnsflow.clone(),
         start: start_dnsflow,
     },
+    Kind {
+        name: "httpflow",
+        is_vital: false,
+        is_wanted: wants_http,
+        // It reads what netflow's programs show.
+        needs_restart: |before, after| {
+            netflow_needs_restart(before, after) || before.httpflow != after.httpflow
+        },
+        keep: |config, before| config.httpflow = before.httpflow.clone(),
+        start: start_httpflow,
+    },
 ];
+
+/// The programs that show HTTP are netflow's.
+fn wants_http(config: &Config) -> bool {
+    config.httpflow.enabled && config.netflow.enabled
+}
+
+fn netflow_needs_restart(before: &Config, after: &Config) -> bool {
+    let shown = |config: &Config| wants_http(config).then(|| http_settings(config));
+    netflow::needs_restart(&before.netflow, &after.netflow) || shown(before) != shown(after)
+}
+
+fn http_settings(config: &Config) -> HttpSettings {
+    httpflow::kernel_settings(&config.httpflow)
+}
 
 /// One kind of collector.
 struct Kind {
@@ -80,6 +112,8 @@ pub(super) struct Shared {
     pub(super) owners: Arc<Owners>,
     pub(super) names: Arc<Names>,
     pub(super) drops: DropRules,
+    /// What netflow's programs show of HTTP, until somebody reads it.
+    pub(super) http: Arc<Mutex<Option<Http>>>,
 }
 
 impl Shared {
@@ -230,8 +264,11 @@ fn start_netflow(
     before: &mut Option<Handover>,
 ) -> Result<Box<dyn Running>, Cause> {
     privilege::check(config.netflow.hook)?;
+    let http = wants_http(config).then(|| http_settings(config));
     let mut collector =
-        netflow::Collector::attach(&config.netflow, None, before)?.dropping(&shared.drops);
+        netflow::Collector::attach(&config.netflow, http, before)?.dropping(&shared.drops);
+    let shown = collector.take_http();
+    *shared.http.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     if let Some(names) = shared.learned(config) {
         collector = collector.with_names(names);
     }
@@ -255,6 +292,39 @@ impl Running for netflow::Running {
 
     fn stop(self: Box<Self>) -> Option<Handover> {
         Self::stop(*self)
+    }
+}
+
+fn start_httpflow(
+    config: &Config,
+    shared: &Shared,
+    _before: &mut Option<Handover>,
+) -> Result<Box<dyn Running>, Cause> {
+    let http = shared
+        .http
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    let shared = httpflow::Shared {
+        queue: Arc::clone(&shared.queue),
+        status: Arc::clone(&shared.status),
+        drops: shared.drops.clone(),
+    };
+    let running = httpflow::Running::start(&config.httpflow, http, shared)?;
+    Ok(Box::new(running))
+}
+
+impl Running for httpflow::Running {
+    fn hooks(&self) -> Vec<Chosen> {
+        Self::hooks(self)
+    }
+
+    /// Nothing that it goes by has changed.
+    fn change(&mut self, _config: &Config, _shared: &Shared) {}
+
+    fn stop(self: Box<Self>) -> Option<Handover> {
+        Self::stop(*self);
+        None
     }
 }
 

@@ -12,11 +12,11 @@ fn rules(text: &str) -> Result<Rules, ConfigError> {
 /// The agent's view of a scrape: a connection of Prometheus to port 9100 of another machine.
 const SCRAPE: Flow<'_> = Flow {
     src: SocketAddr::new(
-        std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
+        IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
         40_000,
     ),
     dst: SocketAddr::new(
-        std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 7, 9)),
+        IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 7, 9)),
         9100,
     ),
     transport: Transport::Tcp,

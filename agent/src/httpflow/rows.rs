@@ -131,6 +131,17 @@ impl Rows {
         }
     }
 
+    /// The server that requests of `key` went to: network namespace, address, port.
+    #[must_use]
+    pub fn server_of(&self, key: &HttpKey) -> (u32, IpAddr, u16) {
+        let ends = counted::ends(key);
+        if counted::is_server(key) {
+            (ends.netns, ends.local, ends.local_port)
+        } else {
+            (ends.netns, ends.remote, ends.remote_port)
+        }
+    }
+
     /// Adds what the kernel has counted by `key`. With `host`, the name that the remote end is asked for, if known.
     pub fn add_counted(
         &mut self,
