@@ -1,11 +1,15 @@
 //! Configuration of the agent.
 
+mod dnsflow;
+
 use std::time::Duration;
 
 use weir_runtime::{
     config::{ByteSize, Scalar, Section},
     telemetry,
 };
+
+pub use self::dnsflow::{Dnsflow, Names};
 
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "WEIR_AGENT";
@@ -19,6 +23,8 @@ pub struct Config {
     pub gateway: String,
     /// The netflow collector.
     pub netflow: Netflow,
+    /// The dnsflow collector.
+    pub dnsflow: Dnsflow,
     /// Batches that wait for the gateway.
     pub uplink: Uplink,
     /// Where what the agent says about itself is sent, if anywhere.
@@ -201,6 +207,7 @@ impl Config {
             host: root.optional("host"),
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
+            dnsflow: Dnsflow::read(&mut root.section("dnsflow")),
             uplink: Uplink {
                 buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),
             },

@@ -2,10 +2,14 @@
 
 #[doc(hidden)]
 pub mod btf;
+#[doc(hidden)]
+pub mod capture;
 mod cgroup;
 pub mod config;
 mod container;
+pub mod dnsflow;
 pub mod host;
+pub mod names;
 pub mod namespaces;
 pub mod netflow;
 pub mod netlink;

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use clap::Parser;
 use weir_agent::{
     config::{Config, ENV_PREFIX},
+    dnsflow,
     host::Identity,
+    names::Names,
     netflow::{Collector, Outputs},
     privilege, self_telemetry,
     status::Status,
@@ -46,8 +48,12 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Document::load(&arguments.config, ENV_PREFIX)?.read(Config::read)?;
     privilege::check(config.netflow.hook)?;
 
-    let collector =
+    let names = Arc::new(Names::new(&config.dnsflow.names));
+    let mut collector =
         Collector::attach(&config.netflow, None).context("the netflow collector cannot run")?;
+    if config.dnsflow.enabled {
+        collector = collector.with_names(Arc::clone(&names));
+    }
     let hooks = collector.hooks().to_vec();
     let identity = Identity::now(config.host.clone());
     for chosen in &hooks {
@@ -78,10 +84,23 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Arc::clone(&status),
     )?;
 
+    let owners = Arc::default();
+    let shared = dnsflow::Shared {
+        queue: Arc::clone(&queue),
+        status: Arc::clone(&status),
+        owners: Arc::clone(&owners),
+        names,
+    };
+    let dns = config
+        .dnsflow
+        .enabled
+        .then(|| dnsflow::Collector::start(&config.dnsflow, shared))
+        .transpose()
+        .context("the dnsflow collector cannot run")?;
     let outputs = Outputs {
         queue: Arc::clone(&queue),
         status,
-        owners: None,
+        owners: Some(owners),
     };
     let collecting = collector
         .spawn(outputs)
@@ -92,7 +111,13 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let deadline = Deadline::after(config.stop_deadline);
     tracing::info!(signal, "stopping");
     // Collectors first: what they still report goes out before the uplink ends.
-    tokio::task::spawn_blocking(move || collecting.stop()).await?;
+    tokio::task::spawn_blocking(move || {
+        if let Some(dns) = dns {
+            dns.stop();
+        }
+        collecting.stop();
+    })
+    .await?;
     queue.close();
     deadline.finish("uplink", sending).await;
     if let Some(telemetry) = telemetry {

@@ -184,6 +184,11 @@ impl Namespaces {
         self.known.contains_key(&inode)
     }
 
+    /// Those that the last refresh found.
+    pub fn inodes(&self) -> impl Iterator<Item = u32> {
+        self.known.keys().copied()
+    }
+
     /// Runs `run` inside each namespace, and returns what it gave. The own namespace needs no capability.
     ///
     /// The calling thread does not move: a thread of its own goes from one namespace to the next and ends in

@@ -36,6 +36,7 @@ use self::{
 };
 use crate::{
     config::{Hook, Netflow},
+    names::Names,
     namespaces::{ListError, Namespaces},
     netlink::NetlinkError,
     owners::Owners,
@@ -150,6 +151,13 @@ impl Collector {
         self.connections.len()
     }
 
+    /// Names the peers of connections by what their clients were told.
+    #[must_use]
+    pub fn with_names(mut self, names: Arc<Names>) -> Self {
+        self.connections.name_peers(names);
+        self
+    }
+
     /// Reports every period, in a thread of its own: passes block in the kernel for milliseconds.
     ///
     /// # Errors
@@ -174,9 +182,11 @@ impl Collector {
             }
             self.wait(left.min(LOOK_EVERY));
             self.connections.follow_translations();
+            self.connections.settle_names(false);
             self.source.drain(&mut self.connections);
         }
         // What happened since the last period is not lost by stopping.
+        self.connections.settle_names(true);
         self.report(outputs, began);
     }
 

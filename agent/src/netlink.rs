@@ -50,13 +50,17 @@ pub(crate) enum Family {
     SockDiag,
     /// `NETLINK_NETFILTER`.
     Netfilter,
+    /// `NETLINK_ROUTE`.
+    Route,
 }
 
 impl Family {
-    const fn protocol(self) -> Protocol {
+    /// That of `NETLINK_ROUTE` is 0, for which rustix has no name.
+    const fn protocol(self) -> Option<Protocol> {
         match self {
-            Self::SockDiag => netlink::SOCK_DIAG,
-            Self::Netfilter => netlink::NETFILTER,
+            Self::SockDiag => Some(netlink::SOCK_DIAG),
+            Self::Netfilter => Some(netlink::NETFILTER),
+            Self::Route => None,
         }
     }
 
@@ -64,6 +68,7 @@ impl Family {
         match self {
             Self::SockDiag => "sock_diag",
             Self::Netfilter => "netfilter",
+            Self::Route => "route",
         }
     }
 }
@@ -148,7 +153,7 @@ impl Socket {
             AddressFamily::NETLINK,
             SocketType::RAW,
             SocketFlags::CLOEXEC,
-            Some(family.protocol()),
+            family.protocol(),
         )
         .map_err(|errno| NetlinkError::Open {
             family: family.name(),

@@ -16,8 +16,9 @@ use flate2::{
 use prost::Message as _;
 use weir_point::otlp::Signal;
 use weir_proto::flow::v1::{
-    AgentMessage, AgentStatus, Counter, Direction, DirectionSource, FlowBatch, FlowEvent, Hook,
-    Netflow, Transport, agent_message::Message, flow_event::Data,
+    AgentMessage, AgentStatus, Counter, Direction, DirectionSource, Dnsflow, DomainSource,
+    FlowBatch, FlowEvent, Hook, HttpSpan, Httpflow, Latency, Netflow, Transport,
+    agent_message::Message, flow_event::Data,
 };
 
 /// In the order of the bytes that choose them.
@@ -207,6 +208,10 @@ fn intake() {
         transport: Transport::Udp.into(),
         ..row.clone()
     };
+    let requests = FlowBatch {
+        sequence: 2,
+        events: requests(&row),
+    };
     let status = AgentStatus {
         counters: vec![Counter {
             name: "rows".to_owned(),
@@ -221,10 +226,11 @@ fn intake() {
     };
     let batch = FlowBatch {
         sequence: 1,
-        events: vec![row, datagrams],
+        events: vec![row.clone(), datagrams],
     };
     for (name, message) in [
         ("batch", Message::Batch(batch)),
+        ("requests", Message::Batch(requests)),
         ("status", Message::Status(status)),
     ] {
         let message = AgentMessage {
@@ -232,6 +238,64 @@ fn intake() {
         };
         seed("intake", name, &[&message.encode_to_vec()]);
     }
+}
+
+/// DNS queries, HTTP requests and a span of one.
+fn requests(row: &FlowEvent) -> Vec<FlowEvent> {
+    let mut latency = Latency::default();
+    latency.add(3_000_000);
+    let queries = Dnsflow {
+        query_name: "www.example.com".to_owned(),
+        query_type: "AAAA".to_owned(),
+        rcode: 3,
+        count: 2,
+        latency: Some(latency.clone()),
+    };
+    let unanswered = Dnsflow {
+        rcode: -1,
+        latency: None,
+        ..queries.clone()
+    };
+    let request = Httpflow {
+        method: "GET".to_owned(),
+        path: "/user/7".to_owned(),
+        route: "/user/*".to_owned(),
+        status_code: 200,
+        http_version: "2".to_owned(),
+        grpc_status: Some(0),
+        count: 1,
+        latency: Some(latency),
+        bytes_read: 500,
+        bytes_written: 70,
+        ..Httpflow::default()
+    };
+    let broken = Httpflow {
+        status_code: 0,
+        reason: "reset".to_owned(),
+        latency: None,
+        ..request.clone()
+    };
+    let span = HttpSpan {
+        trace_id: vec![0xff; 16],
+        span_id: vec![2; 8],
+        parent_span_id: vec![3; 8],
+        request: Some(request.clone()),
+        sampling_factor: 10.0,
+    };
+    [
+        Data::Dnsflow(queries),
+        Data::Dnsflow(unanswered),
+        Data::Httpflow(request),
+        Data::Httpflow(broken),
+        Data::HttpSpan(span),
+    ]
+    .map(|data| FlowEvent {
+        data: Some(data),
+        dst_domain: "www.example.com".to_owned(),
+        dst_domain_source: DomainSource::Dns.into(),
+        ..row.clone()
+    })
+    .to_vec()
 }
 
 fn config() {

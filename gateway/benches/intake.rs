@@ -5,7 +5,7 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message as _;
 use weir_gateway::{
-    fanout::Output as _, intake::netflow, page::Format, profile::SEMCONV, prometheus::FlowSeries,
+    fanout::Output as _, intake::event, page::Format, profile::SEMCONV, prometheus::FlowSeries,
     self_metrics::SelfMetrics,
 };
 use weir_point::{Point, PointBatch, Text};
@@ -56,7 +56,7 @@ fn event(number: u32) -> FlowEvent {
 fn convert(events: Vec<FlowEvent>, host: &Text) -> PointBatch {
     let points: Vec<Point> = events
         .into_iter()
-        .map(|event| netflow::point(event, host).expect("a right event"))
+        .map(|own| event::point(own, host).expect("a right event"))
         .collect();
     points.into()
 }

@@ -1,8 +1,12 @@
 //! Folding Points into series: the label text that identifies a series and the row
 //! of numbers behind it. The Prometheus and the OTLP output share both.
 
+mod histogram;
+
 use weir_point::Point;
 
+pub(crate) use self::histogram::Buckets;
+use self::histogram::Histograms;
 use crate::profile::{Attribute, Combine, DataSet, Gauge, Group, naming};
 
 /// The label value of the series that takes what is over the budget.
@@ -30,7 +34,7 @@ impl Labels {
     pub(crate) fn write(&self, point: &Point, out: &mut String) {
         let mut separator = "";
         for (attribute, name) in &self.labels {
-            if let Some(value) = attribute.of(point) {
+            if let Some(value) = attribute.of_series(point) {
                 out.push_str(separator);
                 push_label(name, &value, out);
                 separator = ",";
@@ -92,6 +96,7 @@ pub(crate) struct Row {
     fresh: u32,
     counts: Box<[u64]>,
     gauges: Box<[Measured]>,
+    histograms: Histograms,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -110,12 +115,13 @@ impl Row {
             fresh: 0,
             counts: vec![0; group.counters.len()].into(),
             gauges: vec![Measured::default(); group.gauges.len()].into(),
+            histograms: Histograms::new(group.histograms),
         }
     }
 
     /// Take in all numbers of `point`.
     ///
-    /// Counters add. A gauge keeps the numbers of the latest moment: Points of one
+    /// Counters and histograms add. A gauge keeps the numbers of the latest moment: Points of one
     /// moment combine, a Point of another replaces them. The other one need not be
     /// later, so that a clock that was set back does not freeze the gauges.
     pub(crate) fn add(&mut self, group: &Group, point: &Point) {
@@ -131,7 +137,7 @@ impl Row {
         }
     }
 
-    /// Take in the counters of `point` and leave its gauges, which mean nothing on a
+    /// Take in the counters and histograms of `point` and leave its gauges, which mean nothing on a
     /// series that mixes label sets. Returns how many gauges were left.
     pub(crate) fn add_counts_only(&mut self, group: &Group, point: &Point) -> u64 {
         self.add_counts(group, point);
@@ -150,6 +156,7 @@ impl Row {
                 self.counted |= 1 << index;
             }
         }
+        self.histograms.take(group.histograms, point);
     }
 
     fn measure(&mut self, index: usize, gauge: &Gauge, value: f64, point: &Point) {
@@ -181,15 +188,21 @@ impl Row {
         self.gauged.count_ones().into()
     }
 
-    /// Have these counters instead.
+    /// Have these counters and histograms instead.
     pub(crate) fn show(&mut self, totals: &Totals) {
         self.counted = totals.counted;
         self.counts.clone_from(&totals.counts);
+        self.histograms.clone_from(&totals.histograms);
     }
 
     /// The sum of the counter at `index`, if it was ever given.
     pub(crate) fn count(&self, index: usize) -> Option<u64> {
         (self.counted & (1 << index) != 0).then(|| self.counts[index])
+    }
+
+    /// The histogram at `index`, if it ever had a value.
+    pub(crate) fn histogram(&self, index: usize) -> Option<&Buckets> {
+        self.histograms.get(index)
     }
 
     /// The value of the gauge at `index` in the metric's unit, if it was ever given.
@@ -198,11 +211,12 @@ impl Row {
     }
 }
 
-/// The counters of many rows of one series, added up.
+/// The counters and histograms of many rows of one series, added up.
 #[derive(Debug)]
 pub(crate) struct Totals {
     counted: u32,
     counts: Box<[u64]>,
+    histograms: Histograms,
 }
 
 impl Totals {
@@ -211,15 +225,17 @@ impl Totals {
         Self {
             counted: 0,
             counts: vec![0; group.counters.len()].into(),
+            histograms: Histograms::new(group.histograms),
         }
     }
 
-    /// Add the counters of `row`.
+    /// Add the counters and histograms of `row`.
     pub(crate) fn add(&mut self, row: &Row) {
         self.counted |= row.counted;
         for (total, count) in self.counts.iter_mut().zip(&row.counts) {
             *total = total.saturating_add(*count);
         }
+        self.histograms.add(&row.histograms);
     }
 }
 

@@ -14,7 +14,7 @@ use weir_runtime::{
 use crate::{
     exporter,
     profile::{Profile, SEMCONV},
-    span_metrics,
+    scripts, span_metrics,
 };
 
 /// Environment variables that override a key begin with this and an underscore.
@@ -33,6 +33,8 @@ pub struct Config {
     pub otlp_exporters: Vec<(String, exporter::Config)>,
     /// Metrics made of spans, if they are on.
     pub span_metrics: Option<span_metrics::Config>,
+    /// Programs that edit Points.
+    pub scripts: scripts::Config,
     /// The live stream.
     pub subscription: Subscription,
     /// Where what the gateway says about itself is sent, if anywhere.
@@ -114,6 +116,7 @@ impl Config {
             otlp_receiver: weir_otel_receiver::Config::read(&mut root.section("otlp_receiver")),
             otlp_exporters: exporter::Config::read_all(root),
             span_metrics: span_metrics::Config::read(&mut root.section("span_metrics")),
+            scripts: scripts::Config::read(&mut root.section("scripts")),
             subscription: Subscription::read(&mut root.section("subscription")),
             telemetry: telemetry::Config::read(&mut root.section("telemetry")),
             stop_deadline: positive(&mut root.section("stop"), "deadline", STOP_DEADLINE),

@@ -16,6 +16,7 @@ use weir_runtime::{
     stop::Deadline,
     telemetry::{self, Telemetry},
 };
+use weir_script::Engine;
 
 use self::otlp::{Exporters, Otlp};
 use crate::{
@@ -23,9 +24,11 @@ use crate::{
     config::{self, Config},
     exporter,
     fanout::{Fanout, Output},
+    http_spans::HttpSpans,
     intake::Intake,
     otlp_metrics::OtlpMetrics,
     prometheus::{self, Exposition, FlowSeries, Sources},
+    scripts::Scripts,
     self_metrics::{self, SelfMetrics},
     span_metrics::{self, SpanMetrics},
     subscription::Subscribers,
@@ -91,6 +94,7 @@ struct Tasks {
     metrics: JoinHandle<()>,
     sweep: JoinHandle<()>,
     upkeep: JoinHandle<()>,
+    scripts: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -123,17 +127,11 @@ impl Gateway {
         outputs.extend(exporters.flows().iter().cloned());
         let fanout = Arc::new(Fanout::new(outputs));
         let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-        let intake = Intake::new(
-            config.flow.agents,
-            Arc::clone(&agents),
-            Arc::clone(&fanout),
-            &metrics,
-            stop_intake.clone(),
-        );
-        let services = services(&intake, config.flow.max_message, &subscribers);
+        let scripts = Scripts::new(config.scripts, Engine::new(Vec::new()), &[], &metrics);
         let sources = sources(series, config.span_metrics, &config.prometheus, &metrics);
         let otlp_in = Otlp::start(
             config.otlp_receiver,
+            &scripts,
             exporters,
             shown.then(|| Arc::clone(&sources.otlp)),
             sources.spans.clone(),
@@ -141,6 +139,17 @@ impl Gateway {
             &metrics,
         )
         .await?;
+        let intake = Intake::new(
+            config.flow.agents,
+            Arc::clone(&agents),
+            Arc::clone(&scripts),
+            Arc::clone(&fanout),
+            HttpSpans::new(otlp_in.door(), &metrics),
+            &metrics,
+            stop_intake.clone(),
+        );
+        let services =
+            services(&intake, config.flow.max_message, &subscribers).add_service(scripts.service());
         let (otlp_grpc, otlp_http) = otlp_in.addresses();
         let telemetry = about_itself(config.telemetry.as_ref(), &metrics)?;
         let upkeep = self_metrics::upkeep(Arc::clone(&metrics), stop_rest.clone());
@@ -154,6 +163,7 @@ impl Gateway {
             )),
             sweep: tokio::spawn(prometheus::sweep(sources, idle_expiry, stop_rest.clone())),
             upkeep: tokio::spawn(upkeep),
+            scripts: tokio::spawn(scripts.watch(stop_rest.clone())),
         };
         let (grpc, http) = (otlp_grpc.map(display), otlp_http.map(display));
         info!(%flow, %prometheus, otlp_grpc = grpc, otlp_http = http, "gateway listens");
@@ -182,10 +192,13 @@ impl RunningGateway {
         self.stop_intake.cancel();
         let intake = self.intake;
         let ended = tokio::spawn(async move { intake.ended().await });
-        let (intake_ended, exporters) = tokio::join!(
+        let mut otlp_in = self.otlp_in;
+        let (intake_ended, ()) = tokio::join!(
             deadline.finish("intake", ended),
-            self.otlp_in.stop(&deadline)
+            otlp_in.stop_receiver(&deadline)
         );
+        // Agents bring spans by the same door.
+        let exporters = otlp_in.close();
         // What was gathered goes to the exporters before they stop.
         self.fanout.close();
         self.stop_rest.cancel();
@@ -194,6 +207,7 @@ impl RunningGateway {
             metrics,
             sweep,
             upkeep,
+            scripts,
         } = self.tasks;
         let telemetry = async {
             match self.telemetry {
@@ -201,12 +215,13 @@ impl RunningGateway {
                 None => true,
             }
         };
-        let (exported, flow, metrics, sweep, upkeep, telemetry) = tokio::join!(
+        let (exported, flow, metrics, sweep, upkeep, scripts, telemetry) = tokio::join!(
             exporters.stop(&deadline),
             deadline.finish("flow server", flow),
             deadline.finish("metrics server", metrics),
             deadline.finish("series expiry", sweep),
             deadline.finish("upkeep", upkeep),
+            deadline.finish("watch of scripts", scripts),
             telemetry,
         );
         let all = [
@@ -216,6 +231,7 @@ impl RunningGateway {
             metrics,
             sweep,
             upkeep,
+            scripts,
             telemetry,
         ];
         let complete = all.iter().all(|ended| *ended);

@@ -1,8 +1,11 @@
 //! Flow intake: the streams of the agents, each batch processed once and acked.
 
-mod address;
+pub(crate) mod address;
+mod dnsflow;
+pub mod event;
+pub(crate) mod httpflow;
 mod meter;
-pub mod netflow;
+mod netflow;
 mod refusal;
 mod runs;
 mod session;
@@ -15,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use weir_point::{PointBatch, Text};
 use weir_proto::flow::v1::{
     AgentMessage, FlowBatch, GatewayMessage,
+    flow_event::Data,
     flow_intake_server::{FlowIntake, FlowIntakeServer},
 };
 
@@ -22,6 +26,8 @@ use self::{meter::Meter, runs::Runs, session::Session};
 use crate::{
     agents::Agents,
     fanout::Fanout,
+    http_spans::HttpSpans,
+    scripts::Scripts,
     self_metrics::{RUNS_FORGOTTEN, SelfMetrics},
 };
 
@@ -29,26 +35,32 @@ use crate::{
 pub struct Intake {
     runs: Arc<Runs>,
     agents: Arc<Agents>,
+    scripts: Arc<Scripts>,
     fanout: Arc<Fanout>,
+    spans: HttpSpans,
     meter: Meter,
     stopping: CancellationToken,
     open: TaskTracker,
 }
 
 impl Intake {
-    /// An intake that hands Points to `fanout`, remembers `runs` agent runs and ends
-    /// its streams once `stopping` is cancelled.
+    /// An intake that hands Points through `scripts` to `fanout` and spans to `spans`, remembers `runs` agent runs
+    /// and ends its streams once `stopping` is cancelled.
     pub fn new(
         runs: usize,
         agents: Arc<Agents>,
+        scripts: Arc<Scripts>,
         fanout: Arc<Fanout>,
+        spans: HttpSpans,
         metrics: &SelfMetrics,
         stopping: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
             runs: Arc::new(Runs::new(runs, metrics.counter(&RUNS_FORGOTTEN, &[]))),
             agents,
+            scripts,
             fanout,
+            spans,
             meter: Meter::new(metrics),
             stopping,
             open: TaskTracker::new(),
@@ -67,16 +79,23 @@ impl Intake {
     }
 
     /// The Points of `batch`, which the agent on `host` sent; events that are not right
-    /// are counted and left out.
+    /// are counted and left out, spans go their own way, and scripts have edited the others.
     fn convert(&self, batch: FlowBatch, host: &Text) -> PointBatch {
         let mut points = Vec::with_capacity(batch.events.len());
+        let mut spans = Vec::new();
         for event in batch.events {
-            match netflow::point(event, host) {
+            if let Some(Data::HttpSpan(_)) = event.data {
+                spans.push(event);
+                continue;
+            }
+            match event::point(event, host) {
                 Ok(point) => points.push(point),
                 Err(malformed) => self.meter.malformed(malformed),
             }
         }
-        points.into()
+        let refuse = |malformed| self.meter.malformed(malformed);
+        self.spans.take(spans, host, refuse);
+        self.scripts.points(points).into()
     }
 }
 

@@ -18,6 +18,7 @@ pub use self::meter::ReceiverMeter;
 use crate::{
     exporter::Exporter,
     otlp_metrics::{Dropped, OtlpMetrics},
+    scripts::Scripts,
     self_metrics::{OTLP_WITHOUT_OUTPUT, SelfMetrics},
     span_metrics::SpanMetrics,
     subscription::Subscribers,
@@ -28,6 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Takes what the receiver has checked.
 pub struct OtlpIntake {
+    scripts: Arc<Scripts>,
     exporters: Vec<Arc<Exporter>>,
     series: Option<Arc<OtlpMetrics>>,
     spans: Option<Arc<SpanMetrics>>,
@@ -37,9 +39,10 @@ pub struct OtlpIntake {
 }
 
 impl OtlpIntake {
-    /// An intake for these outputs. Without `series`, metrics are only forwarded; without `spans`,
+    /// An intake for these outputs, with `scripts` before them. Without `series`, metrics are only forwarded; without `spans`,
     /// spans are.
     pub fn new(
+        scripts: Arc<Scripts>,
         exporters: Vec<Arc<Exporter>>,
         series: Option<Arc<OtlpMetrics>>,
         spans: Option<Arc<SpanMetrics>>,
@@ -47,6 +50,7 @@ impl OtlpIntake {
         metrics: &SelfMetrics,
     ) -> Self {
         Self {
+            scripts,
             exporters,
             series,
             spans,
@@ -88,6 +92,10 @@ impl Consumer for OtlpIntake {
         if self.stopping.load(Ordering::Acquire) {
             return Err(Refused::Stopping);
         }
+        if batch.items() == 0 {
+            return Ok(Taken::ALL);
+        }
+        let batch = self.scripts.otlp(batch);
         if batch.items() == 0 {
             return Ok(Taken::ALL);
         }

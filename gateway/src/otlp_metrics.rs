@@ -172,8 +172,18 @@ impl OtlpMetrics {
         found.unwrap_or_else(|| self.write().open(kind, key, metric))
     }
 
-    /// Part `index` of the page; `None` after the last one. A part can be empty.
+    /// Part `index` of the page; `None` after the last one. A part can be empty. Metrics that flows have, too, are
+    /// in no part: see [`Self::shared`].
     pub fn part(&self, index: usize, format: Format) -> Option<Vec<u8>> {
+        self.part_of(index, format, |family| !self.is_shared(family))
+    }
+
+    fn part_of(
+        &self,
+        index: usize,
+        format: Format,
+        is_wanted: impl Fn(&Place) -> bool,
+    ) -> Option<Vec<u8>> {
         let mut page = Page::new(format);
         match index.checked_sub(1) {
             None => {
@@ -182,6 +192,7 @@ impl OtlpMetrics {
             }
             Some(index) => {
                 let place = self.read().at(index)?;
+                let place = place.filter(is_wanted);
                 if let Some(family) = place {
                     let crowded = format == Format::OpenMetrics && self.is_crowded(&family);
                     lock(&family).render(crowded, &mut page);
@@ -189,6 +200,25 @@ impl OtlpMetrics {
             }
         }
         Some(page.finish())
+    }
+
+    /// Append the series of the metric `name`, which flows have, too: without its head if it `has_head` already.
+    pub fn shared(&self, name: &str, has_head: bool, page: &mut Page) {
+        let Some(family) = self.read().shared(name) else {
+            return;
+        };
+        let family = lock(&family);
+        if has_head {
+            family.series(page);
+        } else {
+            family.render(false, page);
+        }
+    }
+
+    /// Whether it is on the page where flows are.
+    fn is_shared(&self, family: &Place) -> bool {
+        let name = lock(family).name().to_owned();
+        self.read().is_shared(&name)
     }
 
     /// Whether another metric has a name that OpenMetrics gives to this counter.
@@ -199,10 +229,10 @@ impl OtlpMetrics {
         name.strip_suffix("_total").is_some_and(has)
     }
 
-    /// Append everything, without the end of the page.
+    /// Append everything, as if there were no flows, without the end of the page.
     pub fn render(&self, format: Format, out: &mut Vec<u8>) {
         let mut index = 0;
-        while let Some(part) = self.part(index, format) {
+        while let Some(part) = self.part_of(index, format, |_| true) {
             out.extend(part);
             index += 1;
         }

@@ -7,7 +7,7 @@ mod semconv;
 
 use std::borrow::Cow;
 
-use weir_point::{Point, Text};
+use weir_point::{Point, Text, Value};
 use weir_runtime::config::Scalar;
 
 pub use self::{native::NATIVE, semconv::SEMCONV};
@@ -30,17 +30,17 @@ pub struct DataSet {
     pub point: &'static str,
     /// The name of the event that a Point is, as an OTLP log record.
     pub event: &'static str,
-    /// Tags and their names. A tag that does not identify a series is left out of metrics,
-    /// so that several Points may fall on one series.
-    pub attributes: &'static [Attribute],
+    /// Tags and their names, in parts that data sets share. A tag that does not identify a series is left
+    /// out of metrics, so that several Points may fall on one series.
+    pub attributes: &'static [&'static [Attribute]],
     /// The metrics, grouped by what identifies their series.
     pub groups: &'static [Group],
 }
 
 /// A tag and its name outside.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Attribute {
-    /// The tag of the Point.
+    /// The tag of the Point, or the field, where the form says so.
     pub tag: &'static str,
     /// The name of the OTLP attribute.
     pub name: &'static str,
@@ -59,6 +59,14 @@ pub enum Form {
     LowerCase,
     /// As a number; what is not a number, such as the merged port `*`, is left out.
     Integer,
+    /// `https` for `true`, `http` for anything else.
+    Scheme,
+    /// The whole number of a field.
+    Number,
+    /// The same; 0 means that there is none.
+    Code,
+    /// The yes or no of a field.
+    Flag,
 }
 
 /// What an OTLP attribute describes. Prometheus has labels only.
@@ -68,6 +76,9 @@ pub enum Scope {
     Resource,
     /// The single series, and the single record.
     Series,
+    /// The single record, and the single series where it is about the server: a server's clients are too many
+    /// to have a series each.
+    Server,
     /// The single log record or span. Metrics do not have it: it would make too many series.
     Record,
 }
@@ -84,6 +95,8 @@ pub struct Group {
     pub counters: &'static [Counter],
     /// Values of the latest moment.
     pub gauges: &'static [Gauge],
+    /// Values counted by size.
+    pub histograms: &'static [Histogram],
 }
 
 /// A field that is a delta.
@@ -122,6 +135,53 @@ pub struct Gauge {
     pub record: &'static str,
 }
 
+/// Fields that count values by size; deltas all of them.
+#[derive(Debug)]
+pub struct Histogram {
+    /// The field with how many values are in each bucket.
+    pub buckets: &'static str,
+    /// The field with the sum of the values.
+    pub sum: &'static str,
+    /// The field with the largest value.
+    pub max: &'static str,
+    /// The field with their mean.
+    pub mean: &'static str,
+    /// The OTLP name of the metric.
+    pub name: &'static str,
+    /// The unit, in UCUM.
+    pub unit: &'static str,
+    /// One sentence for users.
+    pub help: &'static str,
+    /// The largest value of each bucket, in units of the fields; one more bucket has no bound.
+    pub bounds: &'static [u64],
+    /// Units of the fields in one unit of the metric.
+    pub divisor: f64,
+    /// Which Points it is of; `None`: of all.
+    pub side: Option<Side>,
+    /// The attributes that have the numbers on a log record or a span.
+    pub record: HistogramRecord,
+}
+
+/// The attributes of a log record or a span that have the numbers of a [`Histogram`].
+#[derive(Debug)]
+pub struct HistogramRecord {
+    /// The mean.
+    pub mean: &'static str,
+    /// The sum.
+    pub sum: &'static str,
+    /// The number of values in each bucket.
+    pub buckets: &'static str,
+}
+
+/// What the local end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The client; also where that is not known.
+    Client,
+    /// The server.
+    Server,
+}
+
 /// What becomes of several values of one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Combine {
@@ -134,6 +194,11 @@ pub enum Combine {
 }
 
 impl Profile {
+    /// Whether a metric has its name from a published schema.
+    pub fn is_convention(&self, name: &str) -> bool {
+        !self.schema_url.is_empty() && !name.starts_with("weir.")
+    }
+
     /// The metrics of Points named `name`, if there are any.
     pub fn data_set(&self, name: &str) -> Option<&'static DataSet> {
         self.data_sets.iter().find(|set| set.point == name)
@@ -141,21 +206,24 @@ impl Profile {
 }
 
 impl DataSet {
+    /// Every attribute that is the same in all groups.
+    pub fn attributes(&'static self) -> impl Iterator<Item = &'static Attribute> {
+        self.attributes.iter().copied().flatten()
+    }
+
     /// The attributes that identify a series of `group`.
     pub fn attributes_of(
         &'static self,
         group: &'static Group,
     ) -> impl Iterator<Item = &'static Attribute> {
-        self.attributes
-            .iter()
+        self.attributes()
             .filter(|attribute| attribute.scope != Scope::Record)
             .chain(&group.split_by)
     }
 
     /// The attributes that describe where Points came from.
     pub fn resource(&'static self) -> impl Iterator<Item = &'static Attribute> {
-        self.attributes
-            .iter()
+        self.attributes()
             .filter(|attribute| attribute.scope == Scope::Resource)
     }
 
@@ -165,8 +233,7 @@ impl DataSet {
             .groups
             .iter()
             .filter_map(|group| group.split_by.as_ref());
-        self.attributes
-            .iter()
+        self.attributes()
             .filter(|attribute| attribute.scope != Scope::Resource)
             .chain(split_by)
     }
@@ -196,14 +263,69 @@ impl Group {
     }
 }
 
+impl Histogram {
+    /// Whether `point` is of this side.
+    pub fn takes(&self, point: &Point) -> bool {
+        self.side.is_none_or(|side| side == Side::of(point))
+    }
+
+    /// A number in units of the fields as one in the unit of the metric.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "metrics have floats; what is lost is below a millionth of a percent"
+    )]
+    pub fn scaled(&self, number: u64) -> f64 {
+        number as f64 / self.divisor
+    }
+}
+
+impl Side {
+    /// The side that `point` is of.
+    pub fn of(point: &Point) -> Self {
+        match point.tags.get("direction").map(|text| &**text) {
+            Some("incoming") => Self::Server,
+            _ => Self::Client,
+        }
+    }
+}
+
 impl Attribute {
     /// The value outside of this attribute of `point`, if it has one.
     pub fn of<'a>(&self, point: &'a Point) -> Option<Cow<'a, str>> {
+        match self.form {
+            Form::Number | Form::Code | Form::Flag => return self.of_field(point).map(Cow::Owned),
+            Form::Text | Form::LowerCase | Form::Integer | Form::Scheme => {}
+        }
         let value: &Text = point.tags.get(self.tag)?;
         match self.form {
-            Form::Text => Some(Cow::Borrowed(value)),
             Form::LowerCase => Some(Cow::Owned(value.to_ascii_lowercase())),
             Form::Integer => value.parse::<i64>().ok().map(|_| Cow::Borrowed(&**value)),
+            Form::Scheme if value == "true" => Some(Cow::Borrowed("https")),
+            Form::Scheme => Some(Cow::Borrowed("http")),
+            _ => Some(Cow::Borrowed(value)),
+        }
+    }
+
+    /// The same for the series that `point` is on.
+    pub fn of_series<'a>(&self, point: &'a Point) -> Option<Cow<'a, str>> {
+        self.is_in_series(point).then(|| self.of(point)).flatten()
+    }
+
+    /// Whether the series that `point` is on may have this attribute.
+    pub fn is_in_series(&self, point: &Point) -> bool {
+        match self.scope {
+            Scope::Resource | Scope::Series => true,
+            Scope::Server => Side::of(point) == Side::Client,
+            Scope::Record => false,
+        }
+    }
+
+    fn of_field(&self, point: &Point) -> Option<String> {
+        match (self.form, point.fields.get(self.tag)?) {
+            (Form::Code, Value::Int(0)) => None,
+            (Form::Number | Form::Code, Value::Int(number)) => Some(number.to_string()),
+            (Form::Flag, Value::Bool(answer)) => Some(answer.to_string()),
+            _ => None,
         }
     }
 }

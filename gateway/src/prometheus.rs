@@ -55,8 +55,10 @@ pub struct Sources {
 impl Sources {
     /// Part `index` of the page; `None` after the last one.
     fn part(&self, index: usize, format: Format) -> Option<Vec<u8>> {
-        if let Some(part) = self.flows.render(index, format) {
-            return Some(part);
+        let mut page = Page::new(format);
+        if let Some((name, has_head)) = self.flows.render_into(index, &mut page) {
+            self.otlp.shared(name, has_head, &mut page);
+            return Some(page.finish());
         }
         let mut index = index.checked_sub(self.flows.families())?;
         if let Some(spans) = &self.spans {

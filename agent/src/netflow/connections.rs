@@ -1,5 +1,8 @@
 //! From records of connections, totals since each began, to rows of the period, deltas.
 
+mod domains;
+mod listeners;
+mod live;
 mod udp;
 
 use std::{
@@ -7,94 +10,23 @@ use std::{
     sync::Arc,
 };
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use weir_ebpf_common::netflow::{TcpRecord, direction, kind, owner, state};
 use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent, Transport};
 
-use self::udp::DNS;
+use self::{
+    domains::Domains,
+    listeners::Listeners,
+    live::{Connection, ConnectionKey},
+    udp::DNS,
+};
 use super::{
     nat::Translations,
-    rows::{Delta, Period, Reason, Row, RowKey, Rows},
+    rows::{Period, Reason, Row, RowKey, Rows},
 };
-use crate::{owners::Owners, process::Processes};
+use crate::{names::Names, owners::Owners, process::Processes};
 
 const AF_INET6: u16 = 10;
-
-/// What distinguishes one connection from every other: no two sockets are in one place at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct ConnectionKey {
-    socket: u64,
-    established_ns: u64,
-}
-
-impl From<&TcpRecord> for ConnectionKey {
-    fn from(record: &TcpRecord) -> Self {
-        Self {
-            socket: record.socket,
-            established_ns: record.facts.established_ns,
-        }
-    }
-}
-
-/// A connection that lives over the end of a period: what was already reported of it.
-#[derive(Debug)]
-struct Connection {
-    bytes_sent: u64,
-    bytes_received: u64,
-    segments_in: u32,
-    segments_out: u32,
-    retransmits: u32,
-    /// Pass in which it was last seen.
-    seen: u32,
-    /// For a connection older than the agent.
-    guess: Option<(Direction, DirectionSource)>,
-}
-
-impl Connection {
-    const NEW: Self = Self {
-        bytes_sent: 0,
-        bytes_received: 0,
-        segments_in: 0,
-        segments_out: 0,
-        retransmits: 0,
-        seen: 0,
-        guess: None,
-    };
-
-    /// Takes over the record's totals and returns what is new. A total read in the middle of an update
-    /// may be behind the one before: then there is nothing new yet.
-    fn advance(&mut self, record: &TcpRecord) -> Delta {
-        fn new_part<T: Copy + PartialOrd + std::ops::Sub<Output = T> + Into<u64>>(
-            last: &mut T,
-            now: T,
-        ) -> u64 {
-            if now <= *last {
-                return 0;
-            }
-            (now - std::mem::replace(last, now)).into()
-        }
-        Delta {
-            bytes_read: new_part(&mut self.bytes_received, record.bytes_received),
-            bytes_written: new_part(&mut self.bytes_sent, record.bytes_sent),
-            packets_read: wrapping_part(&mut self.segments_in, record.segments_in),
-            packets_written: wrapping_part(&mut self.segments_out, record.segments_out),
-            retransmits: wrapping_part(&mut self.retransmits, record.retransmits),
-            rtt_us: record.rtt_us,
-            rtt_var_us: record.rtt_var_us,
-        }
-    }
-}
-
-/// The kernel counts segments in 32 bits and starts again at 0.
-fn wrapping_part(last: &mut u32, now: u32) -> u64 {
-    let step = now.wrapping_sub(*last);
-    // Half the range is behind, not ahead.
-    if step > u32::MAX / 2 {
-        return 0;
-    }
-    *last = now;
-    u64::from(step)
-}
 
 /// What was counted about the connections; each only grows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,6 +48,7 @@ pub(super) struct Connections {
     most: usize,
     per_connection: bool,
     unsettled: bool,
+    domains: Domains,
     /// The real peers of translated connections, if they are followed.
     pub(super) translations: Option<Translations>,
     /// Where owners of sockets are told, if anybody asks.
@@ -130,10 +63,7 @@ impl Connections {
     pub(super) fn new(most: usize, first_ephemeral: u16, per_connection: bool) -> Self {
         Self {
             live: HashMap::new(),
-            listeners: Listeners {
-                known: HashSet::new(),
-                first_ephemeral,
-            },
+            listeners: Listeners::new(first_ephemeral),
             adopted: Vec::new(),
             rows: Rows::default(),
             processes: Processes::default(),
@@ -141,6 +71,7 @@ impl Connections {
             most,
             per_connection,
             unsettled: false,
+            domains: Domains::default(),
             translations: None,
             owners: None,
             tally: Tally::default(),
@@ -167,8 +98,13 @@ impl Connections {
     pub(super) fn record(&mut self, record: &TcpRecord) {
         match record.kind {
             kind::LIVE => self.live(record),
-            kind::CLOSED => self.closed(record),
-            kind::FAILED => self.failed(record),
+            kind::CLOSED | kind::FAILED => {
+                let is_new = !self.live.contains_key(&ConnectionKey::from(record));
+                let dst = address(record.family, record.remote);
+                if !is_new || !self.domains.defer(record, dst) {
+                    self.ended(record);
+                }
+            }
             kind::ADOPTED => self.adopted.push(*record),
             kind::LISTENING => drop(
                 self.listeners
@@ -238,12 +174,41 @@ impl Connections {
         }
         let connection = self.live.entry(key).or_insert(Connection::NEW);
         connection.seen = self.pass;
+        // The second time for an answer that is told only now.
+        if connection.domain.is_none() && connection.looked < 2 {
+            connection.looked += 1;
+            let dst = address(record.family, record.remote);
+            connection.domain = self.domains.of(record, dst);
+        }
         let (delta, guess) = (connection.advance(record), connection.guess);
-        let row = self.row(record, guess, None);
+        let domain = connection.domain.clone();
+        let row = self.row(record, guess, None, domain);
         row.add(delta);
         row.connections += 1;
         if is_new {
             opened(row, record);
+        }
+    }
+
+    /// Names the peers of connections from now on.
+    pub(super) fn name_peers(&mut self, names: Arc<Names>) {
+        self.domains.names = Some(names);
+    }
+
+    /// Takes up ended connections that have waited for their names long enough, or all of them from now on.
+    pub(super) fn settle_names(&mut self, all: bool) {
+        if all {
+            self.domains.hurry();
+        }
+        while let Some(record) = self.domains.next() {
+            self.ended(&record);
+        }
+    }
+
+    fn ended(&mut self, record: &TcpRecord) {
+        match record.kind {
+            kind::FAILED => self.failed(record),
+            _ => self.closed(record),
         }
     }
 
@@ -255,7 +220,12 @@ impl Connections {
         }
         let mut connection = known.unwrap_or(Connection::NEW);
         let (delta, guess) = (connection.advance(record), connection.guess);
-        let row = self.row(record, guess, None);
+        let dst = address(record.family, record.remote);
+        let domain = match connection.domain {
+            None if is_new => self.domains.of(record, dst),
+            domain => domain,
+        };
+        let row = self.row(record, guess, None, domain);
         row.add(delta);
         row.closed += 1;
         row.reset += u64::from(ended_by_reset(record));
@@ -266,7 +236,11 @@ impl Connections {
 
     fn failed(&mut self, record: &TcpRecord) {
         let mut attempt = Connection::NEW;
-        let row = self.row(record, None, Some(Reason::from_errno(record.error)));
+        let domain = self
+            .domains
+            .of(record, address(record.family, record.remote));
+        let reason = Reason::from_errno(record.error);
+        let row = self.row(record, None, Some(reason), domain);
         row.failed += 1;
         row.add(attempt.advance(record));
     }
@@ -276,6 +250,7 @@ impl Connections {
         record: &TcpRecord,
         guessed: Option<(Direction, DirectionSource)>,
         reason: Option<Reason>,
+        domain: Option<Arc<str>>,
     ) -> &mut Row {
         let (src, dst) = (
             address(record.family, record.local),
@@ -313,6 +288,7 @@ impl Connections {
             reason,
             nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
             process,
+            domain,
         })
     }
 
@@ -343,30 +319,6 @@ fn opened(row: &mut Row, record: &TcpRecord) {
     let (from, to) = (record.facts.connect_ns, record.facts.established_ns);
     if record.facts.direction == direction::CONNECT && from > 0 && to >= from {
         row.connected(to - from);
-    }
-}
-
-/// Who listens, as the last pass over all open files found it.
-struct Listeners {
-    /// Network namespace and port.
-    known: HashSet<(u32, u16)>,
-    first_ephemeral: u16,
-}
-
-impl Listeners {
-    /// Direction of a connection whose beginning was not seen.
-    ///
-    /// Every listener is known, so without one the local end is most likely the client. Only a port that
-    /// clients do not get, lower than the peer's, speaks for a server that stopped listening.
-    fn guess(&self, record: &TcpRecord) -> (Direction, DirectionSource) {
-        let (local, remote) = (record.local_port, record.remote_port);
-        if self.known.contains(&(record.netns, local)) {
-            (Direction::Incoming, DirectionSource::Listen)
-        } else if local < self.first_ephemeral && local < remote {
-            (Direction::Incoming, DirectionSource::Port)
-        } else {
-            (Direction::Outgoing, DirectionSource::Port)
-        }
     }
 }
 

@@ -129,8 +129,11 @@ impl Programs {
         } else {
             by_address_way(&mut ebpf, btf, &mut hooks)?
         };
-        let udp = udp::attach(&mut ebpf, btf, config.udp.hook, &mut hooks);
-        let http = http.and_then(|_wanted| http::attach(&mut ebpf, &mut hooks));
+        let udp = udp::attach(&mut ebpf, btf, config.udp.hook, http.is_some(), &mut hooks);
+        let http = http.and_then(|_wanted| {
+            let attached = udp.as_ref().is_some_and(|udp| udp.shows_http);
+            http::attach(&mut ebpf, attached, &mut hooks)
+        });
         Ok(Self {
             events: take_map(&mut ebpf, "EVENTS")?,
             counts: take_map(&mut ebpf, "COUNTS")?,

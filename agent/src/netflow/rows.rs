@@ -8,7 +8,7 @@ use std::{
 
 use hashbrown::HashMap;
 use weir_proto::flow::v1::{
-    Direction, DirectionSource, FlowEvent, Netflow, Transport, flow_event::Data,
+    Direction, DirectionSource, DomainSource, FlowEvent, Netflow, Transport, flow_event::Data,
 };
 
 use crate::process::Process;
@@ -68,6 +68,8 @@ pub(super) struct RowKey {
     /// The real peer where the remote address is a translated one; without a port where clients are merged.
     pub(super) nat: Option<(IpAddr, Option<u16>)>,
     pub(super) process: Arc<Process>,
+    /// The name by which the remote address was resolved.
+    pub(super) domain: Option<Arc<str>>,
 }
 
 impl PartialEq for RowKey {
@@ -82,6 +84,7 @@ impl PartialEq for RowKey {
             && self.netns == other.netns
             && self.reason == other.reason
             && self.nat == other.nat
+            && self.domain == other.domain
             && (Arc::ptr_eq(&self.process, &other.process) || self.process == other.process)
     }
 }
@@ -99,6 +102,7 @@ impl Hash for RowKey {
             self.reason,
             self.nat,
             self.process.pid,
+            &self.domain,
         )
             .hash(state);
     }
@@ -176,6 +180,12 @@ impl Row {
                 .nat
                 .map(|(address, _)| octets(address))
                 .unwrap_or_default(),
+            dst_domain: key.domain.as_deref().unwrap_or_default().to_owned(),
+            dst_domain_source: key
+                .domain
+                .as_ref()
+                .map_or(DomainSource::Unspecified, |_| DomainSource::Dns)
+                .into(),
             dst_nat_port: key.nat.and_then(|(_, port)| port).map(u32::from),
             data: Some(Data::Netflow(Netflow {
                 bytes_read: self.delta.bytes_read,

@@ -25,6 +25,12 @@ pub(crate) struct Events {
     overrun: bool,
 }
 
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl Events {
     /// As [`Socket::subscribe`], in the namespace that this thread is in. What `filter`, a classic BPF program,
     /// returns 0 for is not even queued.

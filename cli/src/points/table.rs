@@ -2,6 +2,7 @@
 
 mod flow;
 mod otlp;
+mod request;
 
 use std::fmt::Write as _;
 

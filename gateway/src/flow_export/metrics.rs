@@ -8,7 +8,10 @@ use super::{
     window::Entry,
     wire::{self, Value},
 };
-use crate::profile::{Counter, Group, Profile, Scope};
+use crate::{
+    aggregate::Buckets,
+    profile::{Counter, Group, Histogram, Profile, Scope},
+};
 
 /// Of `Metric`.
 const NAME: u32 = 1;
@@ -16,17 +19,29 @@ const DESCRIPTION: u32 = 2;
 const UNIT: u32 = 3;
 const GAUGE: u32 = 5;
 const SUM: u32 = 7;
-/// Of `Gauge` and `Sum`.
+const HISTOGRAM: u32 = 9;
+/// Of `Gauge`, `Sum` and `Histogram`.
 const DATA_POINTS: u32 = 1;
-/// Of `Sum`.
+/// Of `Sum` and `Histogram`.
 const TEMPORALITY: u32 = 2;
+/// Of `Sum`.
 const MONOTONIC: u32 = 3;
-/// Of `NumberDataPoint`.
+/// Of `NumberDataPoint` and `HistogramDataPoint`.
 const START: u32 = 2;
 const TIME: u32 = 3;
+/// Of `NumberDataPoint`.
 const AS_DOUBLE: u32 = 4;
 const AS_INT: u32 = 6;
 const ATTRIBUTES: u32 = 7;
+/// Of `HistogramDataPoint`.
+mod histogram {
+    pub(super) const COUNT: u32 = 4;
+    pub(super) const SUM: u32 = 5;
+    pub(super) const BUCKETS: u32 = 6;
+    pub(super) const BOUNDS: u32 = 7;
+    pub(super) const ATTRIBUTES: u32 = 9;
+    pub(super) const MAX: u32 = 12;
+}
 
 /// The request for `entries`, in which those of one resource stand together; empty if there is no
 /// data point at all.
@@ -63,13 +78,17 @@ fn of_one_resource(temporality: Temporality, entries: &[Entry], out: &mut Vec<u8
         for field in 0..group.gauges.len() {
             rows.gauge(field, out);
         }
+        for field in 0..group.histograms.len() {
+            rows.histogram(field, temporality, out);
+        }
     }
 }
 
-/// The entries of one group, each with its attributes as they stand in every data point.
+/// The entries of one group.
 struct Rows<'a> {
     group: &'static Group,
     entries: Vec<(&'a Entry, Range<usize>)>,
+    /// The attributes of each entry as they stand in a data point that is a number.
     attributes: Vec<u8>,
 }
 
@@ -81,12 +100,7 @@ impl<'a> Rows<'a> {
             .filter(|entry| std::ptr::eq(entry.group, group))
             .map(|entry| {
                 let start = attributes.len();
-                let attributes_of = entry.set.attributes_of(group);
-                for attribute in attributes_of.filter(|a| a.scope == Scope::Series) {
-                    if let Some(value) = entry.value(attribute) {
-                        wire::attribute(&mut attributes, ATTRIBUTES, attribute.name, value);
-                    }
-                }
+                write_attributes(entry, ATTRIBUTES, &mut attributes);
                 (entry, start..attributes.len())
             })
             .collect();
@@ -159,6 +173,54 @@ impl<'a> Rows<'a> {
                 out.len() > before
             })
         });
+    }
+
+    fn histogram(&self, field: usize, temporality: Temporality, out: &mut Vec<u8>) {
+        let kind = &self.group.histograms[field];
+        metric(out, (kind.name, kind.help, kind.unit), |out| {
+            wire::message(out, HISTOGRAM, |out| {
+                let before = out.len();
+                for (entry, _) in &self.entries {
+                    let Some(values) = entry.row.histogram(field) else {
+                        continue;
+                    };
+                    wire::message(out, DATA_POINTS, |out| {
+                        if entry.start != 0 {
+                            wire::fixed(out, START, entry.start);
+                        }
+                        wire::fixed(out, TIME, entry.time);
+                        write_values(kind, values, out);
+                        write_attributes(entry, histogram::ATTRIBUTES, out);
+                    });
+                }
+                let written = out.len() > before;
+                wire::number(out, TEMPORALITY, temporality as u64);
+                written
+            })
+        });
+    }
+}
+
+/// Append a data point of a histogram without its attributes; `kind` says what the numbers of `values` are.
+fn write_values(kind: &Histogram, values: &Buckets, out: &mut Vec<u8>) {
+    wire::fixed(out, histogram::COUNT, values.count());
+    wire::fixed(out, histogram::SUM, kind.scaled(values.sum()).to_bits());
+    wire::packed(out, histogram::BUCKETS, values.counts().iter().copied());
+    let bounds = kind
+        .bounds
+        .iter()
+        .map(|bound| kind.scaled(*bound).to_bits());
+    wire::packed(out, histogram::BOUNDS, bounds);
+    wire::fixed(out, histogram::MAX, kind.scaled(values.max()).to_bits());
+}
+
+/// Append what identifies the series of `entry`, each as the field `field`.
+fn write_attributes(entry: &Entry, field: u32, out: &mut Vec<u8>) {
+    let attributes = entry.set.attributes_of(entry.group);
+    for attribute in attributes.filter(|own| own.scope != Scope::Resource) {
+        if let Some(value) = entry.value(attribute) {
+            wire::attribute(out, field, attribute.name, value);
+        }
     }
 }
 

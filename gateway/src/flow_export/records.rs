@@ -12,7 +12,7 @@ use super::{
 use crate::{
     exporter::{Exporter, Shape},
     fanout::{Cause, Output},
-    profile::{Combine, DataSet, Profile},
+    profile::{Combine, DataSet, Histogram, HistogramRecord, Profile},
     self_metrics::SelfMetrics,
 };
 
@@ -204,5 +204,28 @@ fn attributes(set: &'static DataSet, point: &Point, field: u32, out: &mut Vec<u8
                 wire::attribute(out, field, gauge.record, value);
             }
         }
+        for histogram in group.histograms.iter().filter(|own| own.takes(point)) {
+            values(histogram, point, field, out);
+        }
+    }
+}
+
+/// The numbers of a histogram, as far as the row has them.
+fn values(histogram: &Histogram, point: &Point, field: u32, out: &mut Vec<u8>) {
+    let HistogramRecord { mean, sum, buckets } = &histogram.record;
+    for (own, name) in [(histogram.mean, mean), (histogram.sum, sum)] {
+        let number = point.fields.get(own).and_then(weir_point::Value::as_f64);
+        if let Some(number) = number {
+            let scaled = Value::Double(number / histogram.divisor);
+            wire::attribute(out, field, name, scaled);
+        }
+    }
+    if let Some(weir_point::Value::List(counts)) = point.fields.get(histogram.buckets) {
+        let count = |count: &weir_point::Value| match count {
+            weir_point::Value::Int(count) => Some(*count),
+            _ => None,
+        };
+        let counts = Value::Ints(counts.iter().filter_map(count).collect());
+        wire::attribute(out, field, buckets, counts);
     }
 }

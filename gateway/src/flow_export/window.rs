@@ -179,9 +179,10 @@ impl Entry {
         }
     }
 
-    /// What `attribute` is here.
+    /// What `attribute` of the resource or the series is here.
     pub(super) fn value(&self, attribute: &Attribute) -> Option<Value<'_>> {
         match self.point() {
+            Some(point) if !attribute.is_in_series(point) => None,
             Some(point) => envelope::value(attribute, point),
             None => Some(Value::Text(OTHER.into())),
         }

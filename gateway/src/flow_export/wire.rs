@@ -5,10 +5,12 @@ use std::borrow::Cow;
 
 /// What an attribute holds.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Text(Cow<'a, str>),
+    Bool(bool),
     Int(i64),
     Double(f64),
+    Ints(Vec<i64>),
 }
 
 /// Wire types, by <https://protobuf.dev/programming-guides/encoding/>.
@@ -21,11 +23,15 @@ const KEY: u32 = 1;
 const VALUE: u32 = 2;
 /// Of `AnyValue`.
 const STRING_VALUE: u32 = 1;
+const BOOL_VALUE: u32 = 2;
 const INT_VALUE: u32 = 3;
 const DOUBLE_VALUE: u32 = 4;
+const ARRAY_VALUE: u32 = 5;
+/// Of `ArrayValue`.
+const VALUES: u32 = 1;
 
 /// Append the field `field` that holds what `write` appends.
-pub(super) fn message<T>(
+pub(crate) fn message<T>(
     out: &mut Vec<u8>,
     field: u32,
     write: impl FnOnce(&mut Vec<u8>) -> T,
@@ -45,12 +51,12 @@ pub(super) fn message<T>(
 }
 
 /// Append a text; nothing for an empty one, which is the default.
-pub(super) fn text(out: &mut Vec<u8>, field: u32, text: &str) {
+pub(crate) fn text(out: &mut Vec<u8>, field: u32, text: &str) {
     bytes(out, field, text.as_bytes());
 }
 
 /// Append bytes; nothing for none, which is the default.
-pub(super) fn bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+pub(crate) fn bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     if !bytes.is_empty() {
         tag(out, field, LENGTH);
         varint(out, bytes.len() as u64);
@@ -59,19 +65,31 @@ pub(super) fn bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
 }
 
 /// Append a number of variable length: an enum, a bool, a `uint64`.
-pub(super) fn number(out: &mut Vec<u8>, field: u32, number: u64) {
+pub(crate) fn number(out: &mut Vec<u8>, field: u32, number: u64) {
     tag(out, field, VARINT);
     varint(out, number);
 }
 
 /// Append a number of eight bytes: a `fixed64`, or the bits of an `sfixed64` or a `double`.
-pub(super) fn fixed(out: &mut Vec<u8>, field: u32, bits: u64) {
+pub(crate) fn fixed(out: &mut Vec<u8>, field: u32, bits: u64) {
     tag(out, field, FIXED64);
     out.extend_from_slice(&bits.to_le_bytes());
 }
 
+/// Append numbers of eight bytes each as one packed field; nothing for none.
+pub(crate) fn packed(out: &mut Vec<u8>, field: u32, bits: impl ExactSizeIterator<Item = u64>) {
+    if bits.len() == 0 {
+        return;
+    }
+    tag(out, field, LENGTH);
+    varint(out, 8 * bits.len() as u64);
+    for bits in bits {
+        out.extend_from_slice(&bits.to_le_bytes());
+    }
+}
+
 /// Append the attribute `key` to a field of `KeyValue`s.
-pub(super) fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) {
+pub(crate) fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: Value<'_>) {
     message(out, field, |out| {
         text(out, KEY, key);
         any(out, VALUE, value);
@@ -79,7 +97,7 @@ pub(super) fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: Value<'
 }
 
 /// Append a field of the type `AnyValue`.
-pub(super) fn any(out: &mut Vec<u8>, field: u32, value: Value<'_>) {
+pub(crate) fn any(out: &mut Vec<u8>, field: u32, value: Value<'_>) {
     message(out, field, |out| match value {
         // Written even if it is the default: an absent value is no value at all.
         Value::Text(text) => {
@@ -87,8 +105,14 @@ pub(super) fn any(out: &mut Vec<u8>, field: u32, value: Value<'_>) {
             varint(out, text.len() as u64);
             out.extend_from_slice(text.as_bytes());
         }
+        Value::Bool(answer) => number(out, BOOL_VALUE, answer.into()),
         Value::Int(int) => number(out, INT_VALUE, int.cast_unsigned()),
         Value::Double(double) => fixed(out, DOUBLE_VALUE, double.to_bits()),
+        Value::Ints(ints) => message(out, ARRAY_VALUE, |out| {
+            for int in ints {
+                any(out, VALUES, Value::Int(int));
+            }
+        }),
     });
 }
 
@@ -110,7 +134,7 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
     use prost::Message as _;
 
     use super::*;
@@ -126,6 +150,18 @@ mod tests {
             (
                 Value::Text(Cow::Borrowed(&long)),
                 any_value::Value::StringValue(long.clone()),
+            ),
+            (Value::Bool(true), any_value::Value::BoolValue(true)),
+            (Value::Bool(false), any_value::Value::BoolValue(false)),
+            (
+                Value::Ints(vec![0, 300]),
+                any_value::Value::ArrayValue(ArrayValue {
+                    values: [0, 300]
+                        .map(|int| AnyValue {
+                            value: Some(any_value::Value::IntValue(int)),
+                        })
+                        .to_vec(),
+                }),
             ),
             (Value::Int(-1), any_value::Value::IntValue(-1)),
             (Value::Int(0), any_value::Value::IntValue(0)),

@@ -13,6 +13,7 @@ use crate::{
     flow_export,
     otlp_intake::{OtlpIntake, ReceiverMeter},
     otlp_metrics::OtlpMetrics,
+    scripts::Scripts,
     self_metrics::SelfMetrics,
     span_metrics::SpanMetrics,
     subscription::Subscribers,
@@ -68,6 +69,7 @@ impl Otlp {
     /// Take OTLP and hand it to `exporters`.
     pub(super) async fn start(
         receiver: Option<weir_otel_receiver::Config>,
+        scripts: &Arc<Scripts>,
         exporters: Exporters,
         series: Option<Arc<OtlpMetrics>>,
         spans: Option<Arc<SpanMetrics>>,
@@ -75,6 +77,7 @@ impl Otlp {
         metrics: &Arc<SelfMetrics>,
     ) -> Result<Self, StartError> {
         let intake = Arc::new(OtlpIntake::new(
+            Arc::clone(scripts),
             exporters.all.clone(),
             series,
             spans,
@@ -103,11 +106,20 @@ impl Otlp {
             .map_or((None, None), |running| (running.grpc, running.http))
     }
 
-    /// Take nothing any more. Gives back the exporters, which still have to stop.
-    pub(super) async fn stop(self, deadline: &Deadline) -> Exporters {
-        if let Some(receiver) = self.receiver {
+    /// Where others bring OTLP.
+    pub(super) fn door(&self) -> Arc<OtlpIntake> {
+        Arc::clone(&self.intake)
+    }
+
+    /// Receive nothing any more.
+    pub(super) async fn stop_receiver(&mut self, deadline: &Deadline) {
+        if let Some(receiver) = self.receiver.take() {
             receiver.stop(deadline).await;
         }
+    }
+
+    /// Take nothing any more from anybody. Gives back the exporters, which still have to stop.
+    pub(super) fn close(self) -> Exporters {
         self.intake.close();
         self.exporters
     }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The address in 4 or 16 bytes of network order; an IPv4-mapped one is IPv4.
-pub(super) fn parse(bytes: &[u8]) -> Option<IpAddr> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
         return Some(Ipv4Addr::from(octets).into());
     }

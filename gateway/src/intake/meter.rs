@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge};
 
-use super::{netflow::Malformed, refusal::Refusal, runs::Turn};
+use super::{event::Malformed, refusal::Refusal, runs::Turn};
 use crate::self_metrics::{
     AGENTS, BATCHES, BATCHES_DUPLICATE, BATCHES_MISSING, BYTES, ROWS, ROWS_MALFORMED,
     STATUS_REFUSED, STREAMS_REFUSED, SelfMetrics,

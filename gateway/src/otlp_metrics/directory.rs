@@ -38,6 +38,9 @@ pub(super) struct Directory {
     /// What a metric was found to be, by kind, unit and name.
     lookups: HashMap<(Kind, Box<str>), Result<usize, Cause>>,
     reserved: HashSet<String>,
+    /// Histograms of flows whose names are those of OpenTelemetry's conventions, which clients use by right:
+    /// they are one metric on the page.
+    shared: HashSet<String>,
 }
 
 /// Who has a name.
@@ -58,8 +61,17 @@ impl Directory {
             };
             parts.iter().map(|part| format!("{}{part}", own.name))
         });
-        let groups = profile.data_sets.iter().flat_map(|set| set.groups);
-        let flows = groups.flat_map(|group| {
+        let groups = || profile.data_sets.iter().flat_map(|set| set.groups);
+        let histograms = || {
+            let histograms = groups().flat_map(|group| group.histograms);
+            histograms.map(|own| {
+                (
+                    naming::plain(own.name, own.unit),
+                    profile.is_convention(own.name),
+                )
+            })
+        };
+        let flows = groups().flat_map(|group| {
             let counters = group
                 .counters
                 .iter()
@@ -70,13 +82,23 @@ impl Directory {
                 .map(|gauge| naming::metric(gauge.name, gauge.unit, naming::Kind::Gauge));
             counters.chain(gauges)
         });
-        let reserved = own.chain(flows).chain([target::NAME.to_owned()]);
+        let parts = histograms().flat_map(|(name, _)| {
+            let suffixes = Kind::Histogram.suffixes().iter();
+            suffixes.map(move |suffix| format!("{name}{suffix}"))
+        });
+        let reserved = own
+            .chain(flows)
+            .chain(parts)
+            .chain([target::NAME.to_owned()]);
         let mut directory = Self {
             places: Vec::new(),
             free: Vec::new(),
             names: HashMap::new(),
             lookups: HashMap::new(),
             reserved: HashSet::new(),
+            shared: histograms()
+                .filter_map(|(name, is_shared)| is_shared.then_some(name))
+                .collect(),
         };
         reserved.for_each(|name| directory.reserve(name));
         directory
@@ -93,6 +115,18 @@ impl Directory {
     /// Whether a metric has this name, or a part of one.
     pub(super) fn has(&self, name: &str) -> bool {
         self.reserved.contains(name) || self.names.contains_key(name) || name.starts_with(OF_AGENTS)
+    }
+
+    /// Whether flows have a metric of this name, too.
+    pub(super) fn is_shared(&self, name: &str) -> bool {
+        self.shared.contains(name)
+    }
+
+    /// The family of this name that flows have, too.
+    pub(super) fn shared(&self, name: &str) -> Option<Place> {
+        let owner = self.names.get(name)?;
+        self.is_shared(name)
+            .then(|| self.places[owner.place].clone())?
     }
 
     /// What is known of `metric`, whose unit and name are `key`; `None` if it never came.
@@ -143,7 +177,11 @@ impl Directory {
                 )
             })
             .collect();
-        if names.iter().any(|(name, _)| self.has(name)) {
+        if self.is_shared(&name) {
+            if kind != Kind::Histogram {
+                return Err(Cause::Kind);
+            }
+        } else if names.iter().any(|(name, _)| self.has(name)) {
             return Err(Cause::NameTaken);
         }
         if self.places.len() - self.free.len() >= MOST_METRICS {

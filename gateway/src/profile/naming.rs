@@ -8,6 +8,8 @@ pub enum Kind {
     Counter,
     /// Anything that goes up and down.
     Gauge,
+    /// Values counted by size.
+    Histogram,
 }
 
 impl Kind {
@@ -16,6 +18,7 @@ impl Kind {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }

@@ -1,144 +1,88 @@
 //! The profile that keeps weir's own names: every tag and every field as the data set calls it, in
 //! the data set's units.
 
-use super::{Attribute, Combine, Counter, DataSet, Form, Gauge, Group, Profile, Scope};
+mod netflow;
+mod requests;
+
+use weir_proto::LATENCY_BOUNDS_NS;
+
+use super::{
+    Attribute, Combine, Counter, DataSet, Form, Gauge, Group, Histogram, HistogramRecord, Profile,
+    Scope,
+};
 
 /// The names of the data sets.
 pub static NATIVE: Profile = Profile {
     name: "native",
     schema_url: "",
-    data_sets: &[NETFLOW],
-};
-
-const NETFLOW: DataSet = DataSet {
-    point: "netflow",
-    event: "weir.flow.netflow",
-    attributes: &[
-        attribute("host", Scope::Resource),
-        attribute("source", Scope::Series),
-        attribute("src_ip", Scope::Series),
-        attribute("src_port", Scope::Series),
-        attribute("src_ip_type", Scope::Series),
-        attribute("dst_ip", Scope::Series),
-        attribute("dst_port", Scope::Series),
-        attribute("dst_ip_type", Scope::Series),
-        attribute("transport", Scope::Series),
-        attribute("family", Scope::Series),
-        attribute("direction", Scope::Series),
-        attribute("process_name", Scope::Series),
-        attribute("container_id", Scope::Series),
-        attribute("dst_nat_ip", Scope::Series),
-        attribute("dst_nat_port", Scope::Series),
-        attribute("sub_source", Scope::Series),
-        attribute("pid", Scope::Record),
-        attribute("direction_source", Scope::Record),
-        attribute("netns", Scope::Record),
-    ],
-    groups: &[FLOW, FAILURE],
+    data_sets: &[netflow::NETFLOW, requests::DNSFLOW, requests::HTTPFLOW],
 };
 
 const BYTES: &str = "By";
-const MICROSECONDS: &str = "us";
-const CONNECTION: &str = "{connection}";
 
-const FLOW: Group = Group {
-    name: "flow",
-    split_by: None,
-    counters: &[
-        counter(
-            "netflow.bytes_read",
-            "bytes_read",
-            BYTES,
-            "Payload bytes delivered to the application.",
-        ),
-        counter(
-            "netflow.bytes_written",
-            "bytes_written",
-            BYTES,
-            "Payload bytes accepted from the application.",
-        ),
-        counter(
-            "netflow.packets_read",
-            "packets_read",
-            "{packet}",
-            "TCP segments or UDP datagrams received.",
-        ),
-        counter(
-            "netflow.packets_written",
-            "packets_written",
-            "{packet}",
-            "TCP segments or UDP datagrams sent.",
-        ),
-        counter(
-            "netflow.retransmits",
-            "retransmits",
-            "{segment}",
-            "TCP segments sent again.",
-        ),
-        counter(
-            "netflow.tcp_established",
-            "tcp_established",
-            CONNECTION,
-            "TCP connections that reached the established state.",
-        ),
-        counter(
-            "netflow.tcp_closed",
-            "tcp_closed",
-            CONNECTION,
-            "TCP connections that left the established state.",
-        ),
-        counter(
-            "netflow.tcp_reset",
-            "tcp_reset",
-            CONNECTION,
-            "Established TCP connections that ended by a reset.",
-        ),
-    ],
-    gauges: &[
-        gauge(
-            ("netflow.rtt", "rtt", MICROSECONDS),
-            Combine::Mean(&["bytes_read", "bytes_written"]),
-            "Smoothed TCP round-trip time, byte-weighted over connections.",
-        ),
-        gauge(
-            ("netflow.rtt_var", "rtt_var", MICROSECONDS),
-            Combine::Mean(&["bytes_read", "bytes_written"]),
-            "Mean deviation of the TCP round-trip time, byte-weighted over connections.",
-        ),
-        gauge(
-            ("netflow.connect_latency", "connect_latency", MICROSECONDS),
-            Combine::Mean(&["tcp_established"]),
-            "Mean time from SYN to established in the latest period with a connect.",
-        ),
-        gauge(
-            (
-                "netflow.connect_latency_max",
-                "connect_latency_max",
-                MICROSECONDS,
-            ),
-            Combine::Max,
-            "Longest time from SYN to established in the latest period with a connect.",
-        ),
-        gauge(
-            ("netflow.connections", "connections", CONNECTION),
-            Combine::Sum,
-            "TCP connections live at the end of the latest period.",
-        ),
-    ],
-};
+const SOURCE: &[Attribute] = &[
+    attribute("host", Scope::Resource),
+    attribute("source", Scope::Series),
+    attribute("src_ip", Scope::Series),
+    attribute("src_port", Scope::Series),
+    attribute("src_ip_type", Scope::Series),
+];
 
-/// Apart from the rest, so that a reason does not split every other metric.
-const FAILURE: Group = Group {
-    name: "failure",
-    split_by: Some(attribute("reason", Scope::Series)),
-    counters: &[counter(
-        "netflow.tcp_failed",
-        "tcp_failed",
-        CONNECTION,
-        "TCP connects that never reached the established state.",
-    )],
-    gauges: &[],
-};
+const COMMON: &[Attribute] = &[
+    attribute("transport", Scope::Series),
+    attribute("family", Scope::Series),
+    attribute("direction", Scope::Series),
+    attribute("process_name", Scope::Series),
+    attribute("container_id", Scope::Series),
+    attribute("sub_source", Scope::Series),
+];
+
+const RECORD: &[Attribute] = &[
+    attribute("pid", Scope::Record),
+    attribute("direction_source", Scope::Record),
+    attribute("dst_domain_source", Scope::Record),
+    attribute("netns", Scope::Record),
+];
+
+const fn destination(scope: Scope) -> [Attribute; 3] {
+    [
+        attribute("dst_ip", scope),
+        attribute("dst_port", scope),
+        attribute("dst_ip_type", scope),
+    ]
+}
+
+/// What else is known of the remote end.
+const fn remote(scope: Scope) -> [Attribute; 3] {
+    [
+        attribute("dst_nat_ip", scope),
+        attribute("dst_nat_port", scope),
+        attribute("dst_domain", scope),
+    ]
+}
+
+/// The times of requests under the name `name`.
+const fn latency(name: &'static str, help: &'static str) -> Histogram {
+    Histogram {
+        buckets: "latency_buckets",
+        sum: "latency_sum",
+        max: "latency_max",
+        mean: "latency",
+        name,
+        unit: NANOSECONDS,
+        help,
+        bounds: &LATENCY_BOUNDS_NS,
+        divisor: 1.0,
+        side: None,
+        record: HistogramRecord {
+            mean: "latency",
+            sum: "latency_sum",
+            buckets: "latency_buckets",
+        },
+    }
+}
+
+const NANOSECONDS: &str = "ns";
 
 const fn attribute(tag: &'static str, scope: Scope) -> Attribute {
     Attribute {

@@ -1,218 +1,109 @@
 //! The default profile: OpenTelemetry's semantic conventions where they have a name,
 //! and names in their style under `weir.` where they have none.
 
-use super::{Attribute, Combine, Counter, DataSet, Form, Gauge, Group, Profile, Scope};
+mod dnsflow;
+mod httpflow;
+mod netflow;
+
+use super::{
+    Attribute, Combine, Counter, DataSet, Form, Gauge, Group, Histogram, HistogramRecord, Profile,
+    Scope, Side,
+};
 
 /// The profile that is used unless another is chosen.
 pub static SEMCONV: Profile = Profile {
     name: "semconv",
     schema_url: "https://opentelemetry.io/schemas/1.37.0",
-    data_sets: &[NETFLOW],
+    data_sets: &[netflow::NETFLOW, dnsflow::DNSFLOW, httpflow::HTTPFLOW],
 };
 
-const NETFLOW: DataSet = DataSet {
-    point: "netflow",
-    event: "weir.flow.netflow",
-    attributes: &[
-        attribute("host", "host.name", Form::Text, Scope::Resource),
-        attribute("src_ip", "source.address", Form::Text, Scope::Series),
-        attribute("src_port", "source.port", Form::Integer, Scope::Series),
-        attribute("dst_ip", "destination.address", Form::Text, Scope::Series),
-        attribute("dst_port", "destination.port", Form::Integer, Scope::Series),
-        attribute("transport", "network.transport", Form::Text, Scope::Series),
-        attribute("family", "network.type", Form::LowerCase, Scope::Series),
-        attribute("direction", "flow.direction", Form::Text, Scope::Series),
-        attribute(
-            "process_name",
-            "process.executable.name",
-            Form::Text,
-            Scope::Series,
-        ),
-        attribute("container_id", "container.id", Form::Text, Scope::Series),
+const BYTES: &str = "By";
+const SECONDS: &str = "s";
+const NANOSECONDS_PER_SECOND: f64 = 1e9;
+const RECEIVED: Option<(&str, &str)> = Some(("network.io.direction", "receive"));
+const SENT: Option<(&str, &str)> = Some(("network.io.direction", "transmit"));
+
+const SOURCE: &[Attribute] = &[
+    attribute("host", "host.name", Form::Text, Scope::Resource),
+    attribute("src_ip", "source.address", Form::Text, Scope::Series),
+    attribute("src_port", "source.port", Form::Integer, Scope::Series),
+];
+
+const COMMON: &[Attribute] = &[
+    attribute("transport", "network.transport", Form::Text, Scope::Series),
+    attribute("family", "network.type", Form::LowerCase, Scope::Series),
+    attribute("direction", "flow.direction", Form::Text, Scope::Series),
+    attribute(
+        "process_name",
+        "process.executable.name",
+        Form::Text,
+        Scope::Series,
+    ),
+    attribute("container_id", "container.id", Form::Text, Scope::Series),
+];
+
+const RECORD: &[Attribute] = &[
+    attribute("pid", "process.pid", Form::Integer, Scope::Record),
+    attribute(
+        "direction_source",
+        "weir.flow.direction.source",
+        Form::Text,
+        Scope::Record,
+    ),
+    attribute(
+        "src_ip_type",
+        "weir.source.address.type",
+        Form::Text,
+        Scope::Record,
+    ),
+    attribute(
+        "dst_ip_type",
+        "weir.destination.address.type",
+        Form::Text,
+        Scope::Record,
+    ),
+    attribute(
+        "dst_domain_source",
+        "weir.destination.domain.source",
+        Form::Text,
+        Scope::Record,
+    ),
+    attribute(
+        "netns",
+        "weir.network.namespace",
+        Form::Integer,
+        Scope::Record,
+    ),
+];
+
+/// The name of the remote end.
+const fn domain(scope: Scope) -> Attribute {
+    attribute("dst_domain", "weir.destination.domain", Form::Text, scope)
+}
+
+const fn destination(scope: Scope) -> [Attribute; 2] {
+    [
+        attribute("dst_ip", "destination.address", Form::Text, scope),
+        attribute("dst_port", "destination.port", Form::Integer, scope),
+    ]
+}
+
+const fn translated(scope: Scope) -> [Attribute; 2] {
+    [
         attribute(
             "dst_nat_ip",
             "weir.destination.nat.address",
             Form::Text,
-            Scope::Series,
+            scope,
         ),
         attribute(
             "dst_nat_port",
             "weir.destination.nat.port",
             Form::Integer,
-            Scope::Series,
+            scope,
         ),
-        attribute("pid", "process.pid", Form::Integer, Scope::Record),
-        attribute(
-            "direction_source",
-            "weir.flow.direction.source",
-            Form::Text,
-            Scope::Record,
-        ),
-        attribute(
-            "src_ip_type",
-            "weir.source.address.type",
-            Form::Text,
-            Scope::Record,
-        ),
-        attribute(
-            "dst_ip_type",
-            "weir.destination.address.type",
-            Form::Text,
-            Scope::Record,
-        ),
-        attribute(
-            "netns",
-            "weir.network.namespace",
-            Form::Integer,
-            Scope::Record,
-        ),
-    ],
-    groups: &[FLOW, FAILURE],
-};
-
-const BYTES: &str = "By";
-const SECONDS: &str = "s";
-const MICROSECONDS_PER_SECOND: f64 = 1e6;
-
-const IO: &str = "weir.network.flow.io";
-const IO_HELP: &str = "Payload bytes delivered to and accepted from the application.";
-const PACKETS: &str = "weir.network.flow.packets";
-const PACKETS_HELP: &str = "TCP segments or UDP datagrams.";
-const RECEIVED: Option<(&str, &str)> = Some(("network.io.direction", "receive"));
-const SENT: Option<(&str, &str)> = Some(("network.io.direction", "transmit"));
-
-const FLOW: Group = Group {
-    name: "flow",
-    split_by: None,
-    counters: &[
-        Counter {
-            field: "bytes_read",
-            name: IO,
-            unit: BYTES,
-            help: IO_HELP,
-            attribute: RECEIVED,
-            record: "weir.network.flow.io.receive",
-        },
-        Counter {
-            field: "bytes_written",
-            name: IO,
-            unit: BYTES,
-            help: IO_HELP,
-            attribute: SENT,
-            record: "weir.network.flow.io.transmit",
-        },
-        Counter {
-            field: "packets_read",
-            name: PACKETS,
-            unit: "{packet}",
-            help: PACKETS_HELP,
-            attribute: RECEIVED,
-            record: "weir.network.flow.packets.receive",
-        },
-        Counter {
-            field: "packets_written",
-            name: PACKETS,
-            unit: "{packet}",
-            help: PACKETS_HELP,
-            attribute: SENT,
-            record: "weir.network.flow.packets.transmit",
-        },
-        Counter {
-            field: "retransmits",
-            name: "weir.network.tcp.retransmits",
-            unit: "{segment}",
-            help: "TCP segments sent again.",
-            attribute: None,
-            record: "weir.network.tcp.retransmits",
-        },
-        Counter {
-            field: "tcp_established",
-            name: "weir.network.tcp.established",
-            unit: "{connection}",
-            help: "TCP connections that reached the established state.",
-            attribute: None,
-            record: "weir.network.tcp.established",
-        },
-        Counter {
-            field: "tcp_closed",
-            name: "weir.network.tcp.closed",
-            unit: "{connection}",
-            help: "TCP connections that left the established state.",
-            attribute: None,
-            record: "weir.network.tcp.closed",
-        },
-        Counter {
-            field: "tcp_reset",
-            name: "weir.network.tcp.resets",
-            unit: "{connection}",
-            help: "Established TCP connections that ended by a reset.",
-            attribute: None,
-            record: "weir.network.tcp.resets",
-        },
-    ],
-    gauges: &[
-        Gauge {
-            field: "rtt",
-            name: "weir.network.tcp.rtt",
-            unit: SECONDS,
-            help: "Smoothed TCP round-trip time, byte-weighted over connections.",
-            divisor: MICROSECONDS_PER_SECOND,
-            combine: Combine::Mean(&["bytes_read", "bytes_written"]),
-            record: "weir.network.tcp.rtt",
-        },
-        Gauge {
-            field: "rtt_var",
-            name: "weir.network.tcp.rtt_var",
-            unit: SECONDS,
-            help: "Mean deviation of the TCP round-trip time, byte-weighted over connections.",
-            divisor: MICROSECONDS_PER_SECOND,
-            combine: Combine::Mean(&["bytes_read", "bytes_written"]),
-            record: "weir.network.tcp.rtt_var",
-        },
-        Gauge {
-            field: "connect_latency",
-            name: "weir.network.tcp.connect.latency",
-            unit: SECONDS,
-            help: "Mean time from SYN to established in the latest period with a connect.",
-            divisor: MICROSECONDS_PER_SECOND,
-            combine: Combine::Mean(&["tcp_established"]),
-            record: "weir.network.tcp.connect.latency",
-        },
-        Gauge {
-            field: "connect_latency_max",
-            name: "weir.network.tcp.connect.latency.max",
-            unit: SECONDS,
-            help: "Longest time from SYN to established in the latest period with a connect.",
-            divisor: MICROSECONDS_PER_SECOND,
-            combine: Combine::Max,
-            record: "weir.network.tcp.connect.latency.max",
-        },
-        Gauge {
-            field: "connections",
-            name: "weir.network.tcp.connections",
-            unit: "{connection}",
-            help: "TCP connections live at the end of the latest period.",
-            divisor: 1.0,
-            combine: Combine::Sum,
-            record: "weir.network.tcp.connections",
-        },
-    ],
-};
-
-/// Apart from the rest, so that a reason does not split every other metric.
-const FAILURE: Group = Group {
-    name: "failure",
-    split_by: Some(attribute("reason", "error.type", Form::Text, Scope::Series)),
-    counters: &[Counter {
-        field: "tcp_failed",
-        name: "weir.network.tcp.failed",
-        unit: "{connection}",
-        help: "TCP connects that never reached the established state.",
-        attribute: None,
-        record: "weir.network.tcp.failed",
-    }],
-    gauges: &[],
-};
+    ]
+}
 
 const fn attribute(tag: &'static str, name: &'static str, form: Form, scope: Scope) -> Attribute {
     Attribute {

@@ -6,15 +6,15 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use metrics::{Counter, Gauge};
+use metrics::Counter;
 use weir_point::{Point, PointBatch};
 
 use crate::{
-    aggregate::{Labels, Row, push_label},
+    aggregate::{Buckets, Labels, Row, push_label},
     fanout::{Cause, Ledger, Output},
     page::{self, Format, Head, Number, Origin, Page},
     profile::{
-        DataSet, Group, Profile,
+        DataSet, Gauge, Group, Histogram, Profile,
         naming::{self, Kind},
     },
     self_metrics::{LABEL_SETS, LABEL_SETS_EXPIRED, POINTS_FOLDED, SelfMetrics, VALUES_LEFT},
@@ -43,7 +43,7 @@ struct GroupSeries {
     group: &'static Group,
     labels: Labels,
     rows: Mutex<Rows>,
-    held: Gauge,
+    held: metrics::Gauge,
     expired: Counter,
     folded: Counter,
     gauges_left: Counter,
@@ -126,25 +126,32 @@ impl FlowSeries {
 
     /// The metric `family` with all its series; `None` past the last one.
     pub fn render(&self, family: usize, format: Format) -> Option<Vec<u8>> {
+        let mut page = Page::new(format);
+        self.render_into(family, &mut page)?;
+        Some(page.finish())
+    }
+
+    /// Write the metric `family` to `page`, nothing if it has no series. Gives back its name and whether
+    /// there was anything to write; `None` past the last one.
+    pub fn render_into(&self, family: usize, page: &mut Page) -> Option<(&str, bool)> {
         let family = self.families.get(family)?;
         let series = &self.sets[family.set].groups[family.group];
         let rows = series.lock();
-        let mut page = Page::new(format);
         if let Some((sample, _)) = rows.rows.iter().next() {
             page.reserve(
                 (sample.len() + family.name.len() + 40) * rows.rows.len() * family.members.len(),
             );
         } else if rows.other.is_none() {
-            return Some(Vec::new());
+            return Some((&family.name, false));
         }
-        family.header(&mut page);
+        family.header(page);
         for (labels, tracked) in &rows.rows {
-            family.samples(series.group, labels, &tracked.row, &mut page);
+            family.samples(series.group, labels, &tracked.row, page);
         }
         if let Some(other) = &rows.other {
-            family.samples(series.group, &series.labels.other(), other, &mut page);
+            family.samples(series.group, &series.labels.other(), other, page);
         }
-        Some(page.finish())
+        Some((&family.name, true))
     }
 
     /// Remove label sets that were idle for too long; returns how many.
@@ -251,7 +258,7 @@ impl GroupSeries {
     }
 }
 
-/// The metrics of a group: one per gauge, and one per run of counters of one name.
+/// The metrics of a group: one per gauge and histogram, and one per run of counters of one name.
 fn families_of(group: &'static Group, set: usize, place: usize) -> Vec<Family> {
     let family = |name: &str, unit: &str, kind: Kind, help: &'static str| Family {
         set,
@@ -280,13 +287,24 @@ fn families_of(group: &'static Group, set: usize, place: usize) -> Vec<Family> {
             family.members.push(Member { index, label });
         }
     }
-    for (index, gauge) in group.gauges.iter().enumerate() {
-        let mut family = family(gauge.name, gauge.unit, Kind::Gauge, gauge.help);
-        family.members.push(Member {
+    let single = |name, unit, kind, help, index| Family {
+        members: vec![Member {
             index,
             label: String::new(),
-        });
-        families.push(family);
+        }],
+        ..family(name, unit, kind, help)
+    };
+    for (index, gauge) in group.gauges.iter().enumerate() {
+        let Gauge {
+            name, unit, help, ..
+        } = gauge;
+        families.push(single(name, unit, Kind::Gauge, help, index));
+    }
+    for (index, histogram) in group.histograms.iter().enumerate() {
+        let Histogram {
+            name, unit, help, ..
+        } = histogram;
+        families.push(single(name, unit, Kind::Histogram, help, index));
     }
     families
 }
@@ -298,6 +316,7 @@ impl Family {
             kind: match self.kind {
                 Kind::Counter => page::Kind::Counter,
                 Kind::Gauge => page::Kind::Gauge,
+                Kind::Histogram => page::Kind::Histogram,
             },
             help: self.help,
             unit: &self.unit,
@@ -307,13 +326,32 @@ impl Family {
 
     fn samples(&self, group: &Group, labels: &str, row: &Row, page: &mut Page) {
         for Member { index, label } in &self.members {
+            let labels = page::Labels(labels, label);
             let number = match self.kind {
                 Kind::Counter => row.count(*index).map(Number::Count),
                 Kind::Gauge => row.gauge(*index, &group.gauges[*index]).map(Number::Float),
+                Kind::Histogram => {
+                    if let Some(values) = row.histogram(*index) {
+                        histogram(&group.histograms[*index], labels, values, page);
+                    }
+                    None
+                }
             };
             if let Some(number) = number {
-                page.number(page::Labels(labels, label), number, Origin::default());
+                page.number(labels, number, Origin::default());
             }
         }
     }
+}
+
+fn histogram(kind: &Histogram, labels: page::Labels<'_>, values: &Buckets, page: &mut Page) {
+    let mut buckets = Vec::with_capacity(kind.bounds.len());
+    values.cumulate(kind, &mut buckets);
+    let shown = page::Histogram {
+        count: values.count(),
+        sum: Some(kind.scaled(values.sum())),
+        buckets: &buckets,
+        native: None,
+    };
+    page.histogram(labels, &shown, Origin::default());
 }

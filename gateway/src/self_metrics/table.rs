@@ -50,6 +50,8 @@ self_metrics! {
         "Flow events in the batches processed.";
     ROWS_MALFORMED = "weir_gateway_intake_rows_malformed_total", Counter, ["cause"],
         "Flow events that did not become a Point.";
+    INTAKE_SPANS = "weir_gateway_intake_spans_total", Counter, ["result"],
+        "Spans of HTTP requests that agents sent, by what became of them.";
     STATUS_REFUSED = "weir_gateway_intake_status_entries_refused_total", Counter, [],
         "Counters and hooks in agent status messages that cannot be shown.";
     RUNS_FORGOTTEN = "weir_gateway_intake_runs_forgotten_total", Counter, [],
@@ -157,6 +159,21 @@ self_metrics! {
         "What happened to connections of OTLP clients.";
     OTLP_WITHOUT_OUTPUT = "weir_gateway_otlp_without_output_items_total", Counter, ["signal"],
         "Items that were accepted and went nowhere, because no output for them is configured.";
+
+    SCRIPTS = "weir_gateway_scripts", Gauge, ["namespace"],
+        "Scripts that compiled.";
+    SCRIPTS_BROKEN = "weir_gateway_scripts_broken", Gauge, ["namespace"],
+        "Scripts whose latest text cannot be used.";
+    SCRIPT_POINTS = "weir_gateway_script_points_total", Counter, ["category", "script", "namespace"],
+        "Points given to a script.";
+    SCRIPT_EDITED = "weir_gateway_script_points_edited_total", Counter, ["category", "script", "namespace"],
+        "Points that a script has changed.";
+    SCRIPT_DROPPED = "weir_gateway_script_points_dropped_total", Counter, ["category", "script", "namespace"],
+        "Points that a script has dropped.";
+    SCRIPT_EMITTED = "weir_gateway_script_points_emitted_total", Counter, ["category", "script", "namespace"],
+        "Points that a script has added.";
+    SCRIPT_ERRORS = "weir_gateway_script_errors_total", Counter, ["category", "script", "namespace"],
+        "Points that a script has failed on; they went on as they were.";
 
     SUBSCRIBERS = "weir_gateway_subscribers", Gauge, [],
         "Subscriptions that are open.";

@@ -3,5 +3,6 @@
 mod exemplars;
 mod formats;
 mod native;
+mod requests;
 mod spans;
 mod support;

@@ -68,17 +68,10 @@ fn every_metric_of_the_gateway_itself_is_documented() {
 
 #[test]
 fn every_flow_metric_is_documented_with_its_names_and_unit() {
-    for (profile, prefix) in [(&SEMCONV, "`weir."), (&NATIVE, "`netflow.")] {
-        let wanted = profile
-            .data_sets
-            .iter()
-            .flat_map(|set| set.groups)
-            .flat_map(families);
-        let documented = rows("metrics.md")
-            .into_iter()
-            .filter(|row| row.len() == 6 && row[0].starts_with(prefix));
-        assert_same(documented.collect(), wanted.collect());
-    }
+    let profiles = [&SEMCONV, &NATIVE].into_iter();
+    let groups = profiles.flat_map(|profile| profile.data_sets.iter().flat_map(|set| set.groups));
+    let documented = rows("metrics.md").into_iter().filter(|row| row.len() == 6);
+    assert_same(documented.collect(), groups.flat_map(families).collect());
 }
 
 fn families(group: &'static Group) -> Vec<Vec<String>> {
@@ -115,7 +108,16 @@ fn families(group: &'static Group) -> Vec<Vec<String>> {
             gauge.help,
         )
     });
-    counters.chain(gauges).collect()
+    let histograms = group.histograms.iter().map(|histogram| {
+        row(
+            histogram.name,
+            histogram.unit,
+            naming::Kind::Histogram,
+            vec![histogram.buckets, histogram.sum, histogram.max],
+            histogram.help,
+        )
+    });
+    counters.chain(gauges).chain(histograms).collect()
 }
 
 #[test]
@@ -125,13 +127,13 @@ fn every_attribute_is_documented_with_its_tag_and_label() {
             .groups
             .iter()
             .filter_map(|group| group.split_by.as_ref());
-        set.attributes.iter().chain(split)
+        set.attributes().chain(split)
     });
     let wanted: BTreeSet<Vec<String>> = attributes
         .map(|a| {
             let label = match a.scope {
                 Scope::Record => String::new(),
-                Scope::Resource | Scope::Series => code(&naming::label(a.name)),
+                Scope::Resource | Scope::Series | Scope::Server => code(&naming::label(a.name)),
             };
             vec![code(a.tag), code(a.name), label]
         })
@@ -167,13 +169,17 @@ fn every_key_is_documented_with_its_default() {
         "gateway-configuration.md",
         "otlp-receiver.md",
         "otlp-exporter.md",
+        "scripts.md",
         "span-metrics.md",
     ];
     // The pages have other tables, too; only keys have a dot, and names of metrics.
     let documented = pages
         .into_iter()
         .flat_map(rows)
-        .filter(|row| row[0].contains('.') && !row[0].starts_with("`traces."))
+        .filter(|row| {
+            let begins = |with| row[0].starts_with(with);
+            row[0].contains('.') && !begins("`traces.") && !begins("`.")
+        })
         .map(|row| row[..2].to_vec());
     assert_same(documented.collect(), wanted.collect());
 }

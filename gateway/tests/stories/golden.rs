@@ -3,14 +3,15 @@
 
 use std::{env, fs, path::PathBuf};
 
-use weir_proto::flow::v1::{Direction, FlowEvent, Transport};
+use weir_proto::flow::v1::{Direction, DomainSource, FlowEvent, Transport};
 
 use crate::support::{
-    Agent, DataPoint, PERIOD_END, Sink, eventually, flow, gateway, get, netflow, text, with,
+    Agent, DataPoint, PERIOD_END, Sink, dnsflow, eventually, flow, gateway, get, httpflow, netflow,
+    query, request, text, with,
 };
 
-/// A TCP flow with everything, one of UDP, one of IPv6 that came in with a merged port, and
-/// connects that failed.
+/// A TCP flow with everything, one of UDP, one of IPv6 that came in with a merged port,
+/// connects that failed, DNS queries and HTTP requests of both sides with an answer and without.
 fn flows() -> Vec<FlowEvent> {
     let full = netflow(flow(443), |netflow| {
         netflow.retransmits = 3;
@@ -42,7 +43,48 @@ fn flows() -> Vec<FlowEvent> {
         netflow.tcp_failed = 7;
         netflow.reason = "refused".to_owned();
     });
-    vec![full, udp, incoming, failed]
+    [vec![full, udp, incoming, failed], requests()].concat()
+}
+
+fn requests() -> Vec<FlowEvent> {
+    let asked = with(query("www.example.com", &[200_000, 3_000_000]), |event| {
+        event.dst_nat_ip = vec![10, 96, 0, 10];
+        event.dst_nat_port = Some(5353);
+    });
+    let unanswered = dnsflow(query("", &[]), |dnsflow| {
+        dnsflow.rcode = -1;
+        dnsflow.count = 2;
+        dnsflow.latency = None;
+    });
+    let incoming = |event| {
+        with(event, |event| {
+            event.src_port = event.dst_port.take();
+            event.direction = Direction::Incoming.into();
+            event.process_name = "server".to_owned();
+        })
+    };
+    let resolved = incoming(dnsflow(query("nowhere.example", &[90_000]), |dnsflow| {
+        dnsflow.rcode = 3;
+    }));
+    let called = with(request("/user/7", &[1_500_000, 11_000_000_000]), |event| {
+        event.dst_domain = "shop.example".to_owned();
+        event.dst_domain_source = DomainSource::Http.into();
+    });
+    let called = httpflow(called, |httpflow| {
+        httpflow.route = "/user/*".to_owned();
+        httpflow.tls = true;
+        httpflow.http_version = "2".to_owned();
+        httpflow.grpc_status = Some(0);
+        httpflow.truncated = true;
+    });
+    let broken = httpflow(request("/slow", &[]), |httpflow| {
+        httpflow.status_code = 0;
+        httpflow.reason = "timeout".to_owned();
+        httpflow.count = 3;
+        httpflow.latency = None;
+    });
+    let served = incoming(request("/", &[40_000, 50_000]));
+    vec![asked, unanswered, resolved, called, broken, served]
 }
 
 /// Fails unless `lines`, sorted, are what the file has.
@@ -68,13 +110,18 @@ fn number(point: &DataPoint) -> String {
         start,
         time,
         value,
+        distribution,
         delta,
     } = point;
     let kind = if *delta { "delta" } else { "gauge" };
     let start = start.checked_sub(PERIOD_END - 10_000_000_000);
     assert_eq!(*time, PERIOD_END);
     assert_eq!(start, delta.then_some(0), "{metric}");
-    format!("{metric} [{unit}] {kind} {resource:?} {attributes:?} = {value}")
+    let values = distribution.as_ref().map_or_else(String::new, |values| {
+        let (sum, max, buckets) = (values.sum, values.max, &values.buckets);
+        format!(" values, sum {sum}, max {max}, {buckets:?}")
+    });
+    format!("{metric} [{unit}] {kind} {resource:?} {attributes:?} = {value}{values}")
 }
 
 async fn shown_under(profile: &str) {

@@ -6,6 +6,8 @@ mod golden;
 mod intake;
 mod points;
 mod prometheus;
+mod requests;
+mod scripts;
 mod stop;
 mod subscription;
 mod support;

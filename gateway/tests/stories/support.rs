@@ -13,9 +13,9 @@ use weir_runtime::config::Document;
 
 pub(crate) use self::{
     agent::{Agent, hello, raw_stream},
-    flows::{PERIOD_END, flow, netflow, netflow_of, with},
+    flows::{PERIOD_END, dnsflow, flow, httpflow, netflow, netflow_of, query, request, with},
     scrape::{Metrics, get, scrape},
-    sink::{Answer, DataPoint, Sink, text},
+    sink::{Answer, DataPoint, Distribution, Sink, text},
     subscriber::Subscriber,
 };
 

@@ -355,11 +355,3 @@ fn a_mapped_address_is_the_ipv4_address_it_means() {
         IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))
     );
 }
-
-#[test]
-fn segment_counters_may_start_again() {
-    let mut last = u32::MAX - 1;
-    assert_eq!(wrapping_part(&mut last, 3), 5);
-    assert_eq!(wrapping_part(&mut last, 2), 0, "a step back is no progress");
-    assert_eq!(wrapping_part(&mut last, 4), 1);
-}

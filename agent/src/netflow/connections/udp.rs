@@ -48,6 +48,9 @@ impl Connections {
         };
         let local = SocketAddr::new(src, key.local_port);
         let remote = SocketAddr::new(dst, key.remote_port);
+        let domain = is_client
+            .then(|| self.domains.now(flow.netns, dst))
+            .flatten();
         let peer = self.real_peer(Transport::Udp, local, remote, flow.netns);
         let row = self.rows.row(RowKey {
             transport: Transport::Udp,
@@ -61,6 +64,7 @@ impl Connections {
             reason: None,
             nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
             process,
+            domain,
         });
         row.add(Delta {
             bytes_read: new.bytes_in,

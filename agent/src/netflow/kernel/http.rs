@@ -72,10 +72,10 @@ impl Pieces {
     }
 }
 
-/// Attaches, if HTTP is wanted.
-pub(super) fn attach(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Option<Http> {
+/// Attaches what looks at HTTP, unless the programs that look at UDP do so already.
+pub(super) fn attach(ebpf: &mut Ebpf, is_attached: bool, hooks: &mut Vec<Chosen>) -> Option<Http> {
     let event = "http";
-    match at_cgroup(ebpf) {
+    match at_cgroup(ebpf, is_attached) {
         Ok((http, limits)) => {
             hooks.push(Chosen::new(event, "cgroup_skb", limits));
             Some(http)
@@ -87,7 +87,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Option<Http> {
     }
 }
 
-fn at_cgroup(ebpf: &mut Ebpf) -> Result<(Http, &'static str), KernelError> {
+fn at_cgroup(ebpf: &mut Ebpf, is_attached: bool) -> Result<(Http, &'static str), KernelError> {
     let root = Root::open()?;
     let ring = take_map(ebpf, "HTTP_EVENTS")?;
     let period = take_map(ebpf, "HTTP_PERIOD")?;
@@ -97,8 +97,10 @@ fn at_cgroup(ebpf: &mut Ebpf) -> Result<(Http, &'static str), KernelError> {
             source: None,
         });
     };
-    attach_to_cgroup(ebpf, "http_incoming", &root, Ingress)?;
-    attach_to_cgroup(ebpf, "http_outgoing", &root, Egress)?;
+    if !is_attached {
+        attach_to_cgroup(ebpf, "http_incoming", &root, Ingress)?;
+        attach_to_cgroup(ebpf, "http_outgoing", &root, Egress)?;
+    }
     let http = Http {
         pieces: Pieces { ring },
         table: Table::new(entries, period),

@@ -25,15 +25,19 @@ pub struct Udp {
     pub(in crate::netflow) flows: MapData,
     /// Pass over the flows that are kept in their sockets, where some are.
     pub(in crate::netflow) live: Option<Pass>,
+    /// Whether the same programs look at HTTP.
+    pub(super) shows_http: bool,
 }
 
 /// Attaches the best set of programs, or none if it is switched off or nothing works.
 ///
-/// What could not be attached is said in `hooks`; TCP does not depend on it.
+/// What could not be attached is said in `hooks`; TCP does not depend on it. With `http`, the programs at the control
+/// group look at HTTP too, if they can.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     btf: &Btf,
     hook: UdpHook,
+    http: bool,
     hooks: &mut Vec<Chosen>,
 ) -> Option<Udp> {
     if hook == UdpHook::Off {
@@ -42,13 +46,25 @@ pub(super) fn attach(
     }
     let mut tried = Vec::new();
     for way in hook.ways() {
+        let mut shows_http = false;
         let attached = match way {
             UdpHook::Fexit => at_exits(ebpf, btf, hooks),
             UdpHook::LengthTracepoint => at_lengths(ebpf, hooks),
-            _ => at_cgroup(ebpf, btf, hooks),
+            _ if http => match at_cgroup(ebpf, btf, &WITH_HTTP, hooks) {
+                Ok(live) => {
+                    shows_http = true;
+                    Ok(live)
+                }
+                Err(_refused) => {
+                    detach(ebpf);
+                    at_cgroup(ebpf, btf, &ALONE, hooks)
+                }
+            },
+            _ => at_cgroup(ebpf, btf, &ALONE, hooks),
         };
         match attached.and_then(|live| flows(ebpf, live)) {
-            Ok(udp) => {
+            Ok(mut udp) => {
+                udp.shows_http = shows_http;
                 if let Some(chosen) = hooks.iter_mut().find(|chosen| chosen.event == "udp") {
                     tried.push(std::mem::take(&mut chosen.reason));
                     tried.retain(|reason| !reason.is_empty());
@@ -88,7 +104,11 @@ fn detach(ebpf: &mut Ebpf) {
 
 fn flows(ebpf: &mut Ebpf, live: Option<Pass>) -> Result<Udp, KernelError> {
     match ebpf.take_map("UDP_FLOWS") {
-        Some(Map::HashMap(flows)) => Ok(Udp { flows, live }),
+        Some(Map::HashMap(flows)) => Ok(Udp {
+            flows,
+            live,
+            shows_http: false,
+        }),
         _ => Err(KernelError::Map {
             name: "UDP_FLOWS",
             source: None,
@@ -135,10 +155,22 @@ fn at_lengths(ebpf: &mut Ebpf, hooks: &mut Vec<Chosen>) -> Result<Option<Pass>, 
     Ok(None)
 }
 
+/// Programs for packets at the control group of their socket: for outgoing ones, the same on older kernels, and for
+/// incoming ones.
+type AtCgroup = [&'static str; 3];
+
+const ALONE: AtCgroup = ["udp_outgoing", "udp_outgoing_plain", "udp_incoming"];
+const WITH_HTTP: AtCgroup = [
+    "udp_http_outgoing",
+    "udp_http_outgoing_plain",
+    "udp_http_incoming",
+];
+
 /// Packets at the control group of their socket.
 fn at_cgroup(
     ebpf: &mut Ebpf,
     btf: &Btf,
+    [outgoing, plain, incoming]: &AtCgroup,
     hooks: &mut Vec<Chosen>,
 ) -> Result<Option<Pass>, KernelError> {
     let root = Root::open()?;
@@ -152,12 +184,12 @@ fn at_cgroup(
     // Who makes and who closes a socket comes first, so that none is seen sending before its maker is known.
     attach_to_sockets(ebpf, "udp_closed", &root)?;
     let creator = attach_to_sockets(ebpf, "udp_created", &root);
-    let sender = attach_to_cgroup(ebpf, "udp_outgoing", &root, Egress);
+    let sender = attach_to_cgroup(ebpf, outgoing, &root, Egress);
     if sender.is_err() {
-        attach_to_cgroup(ebpf, "udp_outgoing_plain", &root, Egress)?;
+        attach_to_cgroup(ebpf, plain, &root, Egress)?;
     }
     let refused = attach_btf(ebpf, btf, "udp_refused", "udp_fail_queue_rcv_skb");
-    attach_to_cgroup(ebpf, "udp_incoming", &root, Ingress)?;
+    attach_to_cgroup(ebpf, incoming, &root, Ingress)?;
     hooks.push(Chosen::new("udp", "cgroup_skb", root.limits()));
     hooks.push(owner_hook(sender, creator));
     hooks.push(match refused {

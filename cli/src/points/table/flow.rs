@@ -1,4 +1,4 @@
-//! Flows: who talks to whom, and how much.
+//! Flows, DNS queries and HTTP requests: who talks to whom, how much and about what.
 
 use super::{ABSENT, Layout, Row, View, column, number, printable};
 use crate::points::units;
@@ -19,10 +19,10 @@ pub(super) fn layout() -> Layout {
             number("CLOSED", 6),
             number("LIVE", 4),
         ],
-        last: "FAILED",
+        last: "WHAT",
         row: |view| Row {
             cells: view.flow_cells(),
-            last: view.failed(),
+            last: view.what(),
         },
     }
 }
@@ -72,12 +72,25 @@ impl View<'_> {
         }
     }
 
-    /// With the reason, where there is something to explain.
-    fn failed(&self) -> String {
-        match (self.whole("tcp_failed"), self.tag("reason")) {
-            (None, _) => ABSENT.to_owned(),
-            (Some(count), Some(reason)) if count > 0 => format!("{count} {}", printable(reason)),
-            (Some(count), _) => count.to_string(),
+    fn what(&self) -> String {
+        match self.0.name.as_str() {
+            "dnsflow" => self.query(),
+            "httpflow" => self.request(),
+            _ => self.peer(),
+        }
+    }
+
+    /// The name of the remote end, and how many connects failed and why.
+    fn peer(&self) -> String {
+        let name = self.tag("dst_domain").map(printable);
+        let failed = self.whole("tcp_failed").filter(|count| *count > 0);
+        let failed = failed.map(|count| match self.tag("reason") {
+            Some(reason) => format!("{count} failed: {}", printable(reason)),
+            None => format!("{count} failed"),
+        });
+        match (name, failed) {
+            (Some(name), Some(failed)) => format!("{name}, {failed}"),
+            (one, other) => one.or(other).unwrap_or_else(|| ABSENT.to_owned()),
         }
     }
 

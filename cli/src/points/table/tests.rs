@@ -65,10 +65,74 @@ fn a_row_shows_who_talks_to_whom_and_how_much() {
         lines,
         [
             "TIME UTC  HOST        PROCESS               LOCAL                     \
-             REMOTE                     READ   WRITTEN      RTT  NEW  CLOSED  LIVE  FAILED",
+             REMOTE                     READ   WRITTEN      RTT  NEW  CLOSED  LIVE  WHAT",
             "22:13:30  node-1      curl(4242)            10.0.0.1:*             →  \
-             [2001:db8::1]:443      20.0 MiB      77 B  1.50 ms    2       1     4  3 refused",
+             [2001:db8::1]:443      20.0 MiB      77 B  1.50 ms    2       1     4  3 failed: refused",
         ]
+    );
+}
+
+/// The end of the row of a Point of this name.
+fn what(name: &str, tags: &[(&str, &str)], fields: &[(&str, Value)]) -> String {
+    let mut point = point(tags, fields);
+    name.clone_into(&mut point.name);
+    let text = printed(&mut Table::new(Category::Network, false), &[point]);
+    let row = text.lines().last().expect("a row");
+    let (_, what) = row.rsplit_once("-  ").expect("no live connections");
+    what.to_owned()
+}
+
+#[test]
+fn a_query_shows_what_was_asked_how_it_ended_and_how_long_it_took() {
+    let tags = [("query_type", "AAAA"), ("query_name", "example.com")];
+    let times = [
+        ("count", Value::Int(3)),
+        ("latency", Value::Float(1_200_000.5)),
+        ("latency_max", Value::Int(3_000_000)),
+    ];
+    let with = |rcode| [&times[..], &[("rcode", Value::Int(rcode))]].concat();
+    for (rcode, wanted) in [
+        (0, "AAAA example.com NOERROR ×3 1.20 ms (max 3.00 ms)"),
+        (3, "AAAA example.com NXDOMAIN ×3 1.20 ms (max 3.00 ms)"),
+        (23, "AAAA example.com rcode 23 ×3 1.20 ms (max 3.00 ms)"),
+    ] {
+        assert_eq!(what("dnsflow", &tags, &with(rcode)), wanted);
+    }
+    let silent = [("count", Value::Int(2)), ("rcode", Value::Int(-1))];
+    assert_eq!(
+        what("dnsflow", &tags, &silent),
+        "AAAA example.com no answer ×2"
+    );
+}
+
+#[test]
+fn a_request_shows_what_was_asked_how_it_ended_and_how_long_it_took() {
+    let tags = [
+        ("method", "GET"),
+        ("path", "/user/7"),
+        ("dst_domain", "example.com"),
+        ("tls", "true"),
+    ];
+    let fields = [
+        ("count", Value::Int(1)),
+        ("status_code", Value::Int(200)),
+        ("grpc_status", Value::Int(14)),
+        ("latency", Value::Float(2000.0)),
+        ("latency_max", Value::Int(2000)),
+    ];
+    assert_eq!(
+        what("httpflow", &tags, &fields),
+        "GET https://example.com/user/7 200 grpc-status 14 ×1 2.00 us (max 2.00 us)"
+    );
+    let silent = [("count", Value::Int(2)), ("status_code", Value::Int(0))];
+    let tags = [
+        ("method", "GET"),
+        ("path", "/\u{1b}[2J"),
+        ("reason", "timeout"),
+    ];
+    assert_eq!(
+        what("httpflow", &tags, &silent),
+        r"GET /\u{1b}[2J timeout ×2"
     );
 }
 

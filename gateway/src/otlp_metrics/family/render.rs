@@ -24,6 +24,11 @@ impl Family {
             return;
         }
         self.header(crowded, page);
+        self.series(page);
+    }
+
+    /// Write all series.
+    pub(in super::super) fn series(&self, page: &mut Page) {
         match &self.store {
             Store::Numbers(series) => self.numbers(series, page),
             Store::Histograms(series, shared) => histograms(series, shared, page),

@@ -1,7 +1,8 @@
 //! Flow events to send.
 
 use weir_proto::flow::v1::{
-    Direction, DirectionSource, FlowEvent, Netflow, Transport, flow_event::Data,
+    Direction, DirectionSource, Dnsflow, FlowEvent, Httpflow, Latency, Netflow, Transport,
+    flow_event::Data,
 };
 
 /// When the first period ends, in nanoseconds since the epoch.
@@ -58,4 +59,61 @@ pub(crate) fn netflow_of(event: &FlowEvent) -> &Netflow {
         Some(Data::Netflow(netflow)) => netflow,
         _ => panic!("an event without netflow data"),
     }
+}
+
+/// Times of these lengths in nanoseconds.
+pub(crate) fn latency(times: &[u64]) -> Option<Latency> {
+    let mut latency = Latency::default();
+    times.iter().for_each(|time| latency.add(*time));
+    Some(latency)
+}
+
+/// Queries of curl for the IPv6 address of `name`, all answered after these many nanoseconds.
+pub(crate) fn query(name: &str, times: &[u64]) -> FlowEvent {
+    FlowEvent {
+        transport: Transport::Udp.into(),
+        data: Some(Data::Dnsflow(Dnsflow {
+            query_name: name.to_owned(),
+            query_type: "AAAA".to_owned(),
+            rcode: 0,
+            count: times.len() as u64,
+            latency: latency(times),
+        })),
+        ..flow(53)
+    }
+}
+
+/// Requests of curl, all answered with 200 after these many nanoseconds.
+pub(crate) fn request(path: &str, times: &[u64]) -> FlowEvent {
+    FlowEvent {
+        data: Some(Data::Httpflow(Httpflow {
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            route: path.to_owned(),
+            status_code: 200,
+            http_version: "1.1".to_owned(),
+            count: times.len() as u64,
+            latency: latency(times),
+            bytes_read: 500,
+            bytes_written: 70,
+            ..Httpflow::default()
+        })),
+        ..flow(80)
+    }
+}
+
+/// The event after `change` to its requests.
+pub(crate) fn httpflow(event: FlowEvent, change: impl FnOnce(&mut Httpflow)) -> FlowEvent {
+    with(event, |event| match &mut event.data {
+        Some(Data::Httpflow(httpflow)) => change(httpflow),
+        _ => panic!("an event without httpflow data"),
+    })
+}
+
+/// The event after `change` to its queries.
+pub(crate) fn dnsflow(event: FlowEvent, change: impl FnOnce(&mut Dnsflow)) -> FlowEvent {
+    with(event, |event| match &mut event.data {
+        Some(Data::Dnsflow(dnsflow)) => change(dnsflow),
+        _ => panic!("an event without dnsflow data"),
+    })
 }

@@ -22,11 +22,11 @@ use opentelemetry_proto::tonic::{
             trace_service_server::{TraceService, TraceServiceServer},
         },
     },
-    common::v1::{KeyValue, any_value},
+    common::v1::{AnyValue, KeyValue, any_value},
     logs::v1::{LogRecord, ResourceLogs},
     metrics::v1::{
-        AggregationTemporality, NumberDataPoint, ResourceMetrics, metric::Data,
-        number_data_point::Value,
+        AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
+        metric::Data, number_data_point::Value,
     },
     trace::v1::{ResourceSpans, Span},
 };
@@ -72,8 +72,19 @@ pub(crate) struct DataPoint {
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) start: u64,
     pub(crate) time: u64,
+    /// Of a histogram: how many values.
     pub(crate) value: f64,
+    pub(crate) distribution: Option<Distribution>,
     pub(crate) delta: bool,
+}
+
+/// What a data point of a histogram has.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Distribution {
+    pub(crate) sum: f64,
+    pub(crate) max: f64,
+    pub(crate) buckets: Vec<u64>,
+    pub(crate) bounds: Vec<f64>,
 }
 
 impl Sink {
@@ -228,30 +239,32 @@ impl TraceService for Service {
 }
 
 fn data_points(resource: &ResourceMetrics) -> Vec<DataPoint> {
-    let resource_attributes = resource.resource.as_ref().map(|r| text(&r.attributes));
+    let own = resource.resource.as_ref().map(|r| text(&r.attributes));
+    let own = own.unwrap_or_default();
     let metrics = resource.scope_metrics.iter().flat_map(|scope| {
         assert_eq!(scope.scope.as_ref().expect("a scope").name, "weir");
         &scope.metrics
     });
-    metrics
-        .flat_map(|metric| {
-            let (points, delta): (&[NumberDataPoint], bool) = match &metric.data {
-                Some(Data::Sum(sum)) => {
-                    assert!(sum.is_monotonic);
-                    let temporality = sum.aggregation_temporality();
-                    assert_ne!(temporality, AggregationTemporality::Unspecified);
-                    let delta = temporality == AggregationTemporality::Delta;
-                    (&sum.data_points, delta)
-                }
-                Some(Data::Gauge(gauge)) => (&gauge.data_points, false),
-                other => panic!("unexpected data {other:?}"),
-            };
-            points.iter().map(move |point| (metric, point, delta))
-        })
-        .map(|(metric, point, delta)| DataPoint {
+    let mut all = Vec::new();
+    for metric in metrics {
+        let (points, delta): (&[NumberDataPoint], bool) = match &metric.data {
+            Some(Data::Sum(sum)) => {
+                assert!(sum.is_monotonic);
+                (&sum.data_points, is_delta(sum.aggregation_temporality()))
+            }
+            Some(Data::Gauge(gauge)) => (&gauge.data_points, false),
+            Some(Data::Histogram(histogram)) => {
+                let delta = is_delta(histogram.aggregation_temporality());
+                let points = histogram.data_points.iter();
+                all.extend(points.map(|point| distribution(metric, &own, point, delta)));
+                continue;
+            }
+            other => panic!("unexpected data {other:?}"),
+        };
+        all.extend(points.iter().map(|point| DataPoint {
             metric: metric.name.clone(),
             unit: metric.unit.clone(),
-            resource: resource_attributes.clone().unwrap_or_default(),
+            resource: own.clone(),
             attributes: text(&point.attributes),
             start: point.start_time_unix_nano,
             time: point.time_unix_nano,
@@ -261,27 +274,68 @@ fn data_points(resource: &ResourceMetrics) -> Vec<DataPoint> {
                 Some(Value::AsDouble(value)) => value,
                 None => panic!("a data point without a value"),
             },
+            distribution: None,
             delta,
-        })
-        .collect()
+        }));
+    }
+    all
+}
+
+fn distribution(
+    metric: &Metric,
+    resource: &BTreeMap<String, String>,
+    point: &HistogramDataPoint,
+    delta: bool,
+) -> DataPoint {
+    let bounds = &point.explicit_bounds;
+    assert_eq!(point.bucket_counts.len(), bounds.len() + 1);
+    assert!(bounds.is_sorted_by(|a, b| a < b), "{bounds:?}");
+    assert_eq!(point.count, point.bucket_counts.iter().sum::<u64>());
+    DataPoint {
+        metric: metric.name.clone(),
+        unit: metric.unit.clone(),
+        resource: resource.clone(),
+        attributes: text(&point.attributes),
+        start: point.start_time_unix_nano,
+        time: point.time_unix_nano,
+        #[expect(clippy::cast_precision_loss, reason = "test numbers are small")]
+        value: point.count as f64,
+        distribution: Some(Distribution {
+            sum: point.sum.expect("a sum"),
+            max: point.max.expect("a maximum"),
+            buckets: point.bucket_counts.clone(),
+            bounds: bounds.clone(),
+        }),
+        delta,
+    }
+}
+
+fn is_delta(temporality: AggregationTemporality) -> bool {
+    assert_ne!(temporality, AggregationTemporality::Unspecified);
+    temporality == AggregationTemporality::Delta
 }
 
 /// Attributes as text; what is not text says what it is.
 pub(crate) fn text(attributes: &[KeyValue]) -> BTreeMap<String, String> {
-    let value = |attribute: &KeyValue| match attribute
-        .value
-        .as_ref()
-        .and_then(|value| value.value.as_ref())
-    {
-        Some(any_value::Value::StringValue(value)) => value.clone(),
-        Some(any_value::Value::IntValue(value)) => format!("int {value}"),
-        Some(any_value::Value::DoubleValue(value)) => format!("double {value}"),
-        other => panic!("unexpected value {other:?}"),
-    };
     let all: BTreeMap<String, String> = attributes
         .iter()
-        .map(|attribute| (attribute.key.clone(), value(attribute)))
+        .map(|attribute| (attribute.key.clone(), shown(attribute.value.as_ref())))
         .collect();
     assert_eq!(all.len(), attributes.len(), "an attribute twice");
     all
+}
+
+fn shown(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        Some(any_value::Value::StringValue(value)) => value.clone(),
+        Some(any_value::Value::BoolValue(value)) => format!("bool {value}"),
+        Some(any_value::Value::IntValue(value)) => format!("int {value}"),
+        Some(any_value::Value::DoubleValue(value)) => format!("double {value}"),
+        Some(any_value::Value::ArrayValue(list)) => {
+            let values = list.values.iter();
+            let values: Vec<_> = values.map(|value| shown(Some(value))).collect();
+            format!("[{}]", values.join(", "))
+        }
+        other => panic!("unexpected value {other:?}"),
+    }
 }

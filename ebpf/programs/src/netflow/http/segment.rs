@@ -6,11 +6,9 @@ use aya_ebpf::programs::SkBuffContext;
 
 use crate::{
     read::{AF_INET, AF_INET6},
-    udp::key::{bounds, head},
+    udp::key::{TCP, bounds, head},
 };
 
-/// `IPPROTO_TCP`.
-const TCP: u8 = 6;
 const IPV6_HEADER: usize = 40;
 const FIN: u8 = 1;
 const SYN: u8 = 2;

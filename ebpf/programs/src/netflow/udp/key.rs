@@ -8,9 +8,29 @@ use crate::read::{AF_INET, AF_INET6};
 
 /// `IPPROTO_UDP`.
 pub(crate) const UDP: u8 = 17;
+/// `IPPROTO_TCP`.
+pub(crate) const TCP: u8 = 6;
 const IPV6_HEADER: u32 = 40;
 /// IPv6 extension headers that are looked through; more than any stack sends.
 const MOST_EXTENSIONS: u32 = 6;
+
+/// Whether a packet carries TCP, and no IPv6 extension headers.
+#[inline(always)]
+pub(crate) fn is_tcp(ctx: &SkBuffContext) -> bool {
+    let (start, end) = bounds(ctx);
+    if start + 20 > end {
+        return false;
+    }
+    // SAFETY: the verifier checks these loads against the comparison above.
+    let (first, v4_protocol, v6_next) = unsafe {
+        let packet = start as *const u8;
+        (*packet, *packet.add(9), *packet.add(6))
+    };
+    matches!(
+        (first >> 4, v4_protocol, v6_next),
+        (4, TCP, _) | (6, _, TCP)
+    )
+}
 
 /// Where the UDP header of a packet begins. `None` if it carries no UDP.
 #[inline(always)]
