@@ -1,6 +1,7 @@
 //! Configuration of the agent.
 
 mod dnsflow;
+mod tls;
 
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use weir_runtime::{
     telemetry,
 };
 
-pub use self::dnsflow::{Dnsflow, Names};
+pub use self::{
+    dnsflow::{Dnsflow, Names},
+    tls::Tls,
+};
 
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "WEIR_AGENT";
@@ -25,6 +29,8 @@ pub struct Config {
     pub netflow: Netflow,
     /// The dnsflow collector.
     pub dnsflow: Dnsflow,
+    /// Whose HTTP is read above TLS.
+    pub tls: Tls,
     /// Batches that wait for the gateway.
     pub uplink: Uplink,
     /// Where what the agent says about itself is sent, if anywhere.
@@ -208,6 +214,7 @@ impl Config {
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
             dnsflow: Dnsflow::read(&mut root.section("dnsflow")),
+            tls: Tls::read(&mut root.section("httpflow").section("tls")),
             uplink: Uplink {
                 buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),
             },
