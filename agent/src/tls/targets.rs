@@ -38,9 +38,12 @@ impl Mapped {
     }
 }
 
-/// The files that a process runs code from.
+/// The files that a process runs code from; first those that look like a TLS library, for the process may be gone soon.
 pub(super) fn mapped(pid: u32) -> io::Result<Vec<Mapped>> {
-    fs::read(format!("/proc/{pid}/maps")).map(|text| parse(&String::from_utf8_lossy(&text)))
+    let text = fs::read(format!("/proc/{pid}/maps"))?;
+    let mut files = parse(&String::from_utf8_lossy(&text));
+    files.sort_by_key(|file| !file.name.contains("ssl"));
+    Ok(files)
 }
 
 /// Reads lines like `7f…-7f… r-xp 00026000 08:01 1234     /usr/lib/libssl.so.3`.

@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::fd::BorrowedFd,
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -185,8 +186,11 @@ impl Watch {
                 known.used = now;
                 continue;
             }
+            let Some(placed) = self.place(pid, &file) else {
+                // The process is gone; another one will show the file again.
+                return;
+            };
             self.make_room();
-            let placed = self.place(pid, &file);
             self.files.insert(file.id, Known { placed, used: now });
         }
         let probed = self.files.values().filter(|file| !file.placed.is_empty());
@@ -195,34 +199,39 @@ impl Watch {
             .store(probed.count() as u64, Ordering::Relaxed);
     }
 
-    /// Places probes in a file that was not seen before.
-    fn place(&mut self, pid: u32, file: &Mapped) -> Vec<Placed> {
+    /// Places probes in a file that was not seen before. `None` if it cannot be had any more.
+    fn place(&mut self, pid: u32, file: &Mapped) -> Option<Vec<Placed>> {
         let mut refusal = None;
         for path in file.paths(pid) {
-            let places = match Places::in_file(&path) {
-                Ok(places) => places,
-                Err(error) => {
-                    refusal.get_or_insert_with(|| crate::error_chain(&error));
-                    continue;
-                }
-            };
-            if places.places.is_empty() {
-                return Vec::new();
-            }
-            match self.kernel.place(&path, &places.places) {
+            let done = Places::in_file(&path)
+                .map_err(|error| crate::error_chain(&error))
+                .and_then(|found| {
+                    let placed = self.kernel.place(&path, &found.places);
+                    placed.map_err(|error| crate::error_chain(&error))
+                });
+            match done {
                 Ok(placed) => {
-                    tracing::info!(file = file.name, probes = placed.len(), "TLS probes placed");
-                    return placed;
+                    if !placed.is_empty() {
+                        tracing::info!(
+                            file = file.name,
+                            probes = placed.len(),
+                            "TLS probes placed"
+                        );
+                    }
+                    return Some(placed);
                 }
                 Err(error) => {
-                    refusal.get_or_insert_with(|| crate::error_chain(&error));
+                    refusal.get_or_insert(error);
                 }
             }
+        }
+        if !Path::new(&format!("/proc/{pid}/maps")).exists() || mapped(pid).is_ok_and(|files| !files.contains(file)) {
+            return None;
         }
         self.progress.refused.fetch_add(1, Ordering::Relaxed);
         let why = refusal.unwrap_or_default();
         tracing::warn!(file = file.name, pid, why, "no TLS probes");
-        Vec::new()
+        Some(Vec::new())
     }
 
     /// Forgets the file that was unused longest if there are too many, with the probes in it.
