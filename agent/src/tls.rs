@@ -25,8 +25,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use weir_ebpf_common::{http::Piece, tls::count};
 use weir_proto::flow::v1::Counter;
 
-pub use self::{kernel::TlsError, library::Places};
 use self::{choice::Choice, kernel::Kernel, pieces::Pieces, watch::Watch};
+pub use self::{kernel::TlsError, library::Places};
 use crate::{config::Tls, netflow::kernel::Chosen, status::counter};
 
 /// What the thread that places probes has done.

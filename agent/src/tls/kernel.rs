@@ -27,7 +27,7 @@ use crate::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tls.o"));
 
 /// The programs that are placed in libraries.
-pub(super) const PROBES: [&str; 9] = [
+pub(super) const PROBES: [&str; 18] = [
     "tls_read",
     "tls_write",
     "tls_read_ex",
@@ -37,6 +37,15 @@ pub(super) const PROBES: [&str; 9] = [
     "tls_shaken",
     "tls_descriptor",
     "tls_free",
+    "tls_go_read",
+    "tls_go_write",
+    "tls_go_moved",
+    "tls_go_handshake",
+    "tls_go_close",
+    "tls_go_stack_read",
+    "tls_go_stack_written",
+    "tls_go_stack_handshake",
+    "tls_go_stack_close",
 ];
 
 /// Why nothing can be read above TLS.
@@ -164,10 +173,7 @@ impl Kernel {
                         .push(Chosen::new("tls_socket", hook, tried.join("; ")));
                     return;
                 }
-                Err(error) => tried.push(format!(
-                    "{hook}: {}",
-                    brief(&crate::error_chain(&error))
-                )),
+                Err(error) => tried.push(format!("{hook}: {}", brief(&crate::error_chain(&error)))),
             }
         }
         let limit = "only connections that are given a descriptor";
@@ -239,7 +245,11 @@ impl Kernel {
 
     /// Removes probes.
     pub(super) fn remove(&mut self, placed: Vec<Placed>) {
-        for Placed { program: name, link } in placed {
+        for Placed {
+            program: name,
+            link,
+        } in placed
+        {
             let done = program::<UProbe>(&mut self.ebpf, name)
                 .and_then(|probe| probe.detach(link).map_err(refused(name)));
             if let Err(error) = done {
@@ -252,10 +262,8 @@ impl Kernel {
 /// Places a probe in this process alone, where it has been already and does not come again, and removes it.
 fn try_a_probe(ebpf: &mut Ebpf) -> Result<(), TlsError> {
     let offset = entry_of_this_program().map_err(TlsError::Own)?;
-    let own = NonZeroU32::new(std::process::id()).map_or(
-        UProbeScope::CallingProcess,
-        UProbeScope::OneProcess,
-    );
+    let own = NonZeroU32::new(std::process::id())
+        .map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
     let probe: &mut UProbe = program(ebpf, "tls_free")?;
     let at = UProbeAttachLocation::AbsoluteOffset(offset);
     let link = probe

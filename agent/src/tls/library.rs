@@ -1,10 +1,12 @@
 //! Where in an executable file the functions of a TLS library are.
 
+mod go;
+mod pclntab;
+mod returns;
+
 use std::{fs::File, io, path::Path};
 
-use object::{
-    Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef, SymbolKind,
-};
+use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef, SymbolKind};
 
 /// Larger files are not read: no library or program is, with all its debug information.
 const LARGEST: u64 = 1 << 30;
@@ -70,40 +72,47 @@ impl Places {
     pub fn find<'a>(data: impl ReadRef<'a>) -> Result<Self, LibraryError> {
         let file = object::File::parse(data)?;
         let loaded = Loaded::of(&file);
-        let mut found = [None; OPENSSL.len()];
-        // A program that does not offer its functions to libraries has them in the other table.
-        for symbol in file.dynamic_symbols().chain(file.symbols()) {
-            if !symbol.is_definition() || symbol.kind() != SymbolKind::Text {
-                continue;
-            }
-            let Ok(name) = symbol.name_bytes() else {
-                continue;
-            };
-            let at = OPENSSL.binary_search_by(|(known, ..)| known.as_bytes().cmp(name));
-            if let Ok(at) = at
-                && let Some(place @ None) = found.get_mut(at)
-            {
-                *place = loaded.offset(symbol.address());
-            }
+        let mut places = openssl(&file, &loaded);
+        places.extend(go::places(&file, &loaded));
+        Ok(Self { places })
+    }
+}
+
+/// Places in a library or program with OpenSSL's interface.
+fn openssl<'a>(file: &object::File<'a, impl ReadRef<'a>>, loaded: &Loaded) -> Vec<Place> {
+    let mut found = [None; OPENSSL.len()];
+    // A program that does not offer its functions to libraries has them in the other table.
+    for symbol in file.dynamic_symbols().chain(file.symbols()) {
+        if !symbol.is_definition() || symbol.kind() != SymbolKind::Text {
+            continue;
         }
-        let mut places = Vec::new();
-        let mut ends = Vec::new();
-        for ((_, begin, end), offset) in OPENSSL.iter().zip(found) {
-            let Some(offset) = offset else { continue };
-            if !end.is_empty() {
-                ends.push(Place {
-                    program: end,
-                    offset,
-                });
-            }
+        let Ok(name) = symbol.name_bytes() else {
+            continue;
+        };
+        let at = OPENSSL.binary_search_by(|(known, ..)| known.as_bytes().cmp(name));
+        if let Ok(at) = at
+            && let Some(place @ None) = found.get_mut(at)
+        {
+            *place = loaded.offset(symbol.address());
+        }
+    }
+    let mut begins = Vec::new();
+    let mut places = Vec::new();
+    for ((_, begin, end), offset) in OPENSSL.iter().zip(found) {
+        let Some(offset) = offset else { continue };
+        if !end.is_empty() {
             places.push(Place {
-                program: begin,
+                program: end,
                 offset,
             });
         }
-        ends.extend(places);
-        Ok(Self { places: ends })
+        begins.push(Place {
+            program: begin,
+            offset,
+        });
     }
+    places.extend(begins);
+    places
 }
 
 /// The loaded parts of a file: address in memory, offset in the file, length.

@@ -94,7 +94,11 @@ impl Held {
         if head.piece.family == 0 {
             return self.hold(head, bytes);
         }
-        for (mut piece, bytes) in self.connections.remove(&head.connection).unwrap_or_default() {
+        for (mut piece, bytes) in self
+            .connections
+            .remove(&head.connection)
+            .unwrap_or_default()
+        {
             piece.socket = head.piece.socket;
             (piece.local, piece.local_port) = (head.piece.local, head.piece.local_port);
             (piece.remote, piece.remote_port) = (head.piece.remote, head.piece.remote_port);

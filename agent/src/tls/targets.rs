@@ -94,7 +94,10 @@ garbage
 ";
         let found = parse(maps);
         let names: Vec<_> = found.iter().map(|file| file.name.as_str()).collect();
-        assert_eq!(names, ["/usr/sbin/nginx", "/usr/lib/lib ssl.so.3 (deleted)"]);
+        assert_eq!(
+            names,
+            ["/usr/sbin/nginx", "/usr/lib/lib ssl.so.3 (deleted)"]
+        );
         assert_eq!(
             found[1].paths(7)[0],
             Path::new("/proc/7/map_files/7f00-7f01")

@@ -225,7 +225,9 @@ impl Watch {
                 }
             }
         }
-        if !Path::new(&format!("/proc/{pid}/maps")).exists() || mapped(pid).is_ok_and(|files| !files.contains(file)) {
+        if !Path::new(&format!("/proc/{pid}/maps")).exists()
+            || mapped(pid).is_ok_and(|files| !files.contains(file))
+        {
             return None;
         }
         self.progress.refused.fetch_add(1, Ordering::Relaxed);

@@ -4,12 +4,17 @@ mod go;
 mod openssl;
 mod site;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use weir_agent::{config::Config, tls::Probes};
 use weir_ebpf_common::http::{Piece, flag};
 use weir_integration::eventually;
 use weir_runtime::config::Document;
+
+use crate::site::Logged;
 
 /// Probes, and what they have handed on so far.
 struct Reading {
@@ -85,11 +90,7 @@ impl Reading {
     }
 
     /// Waits until what was seen satisfies `enough`, and gives all of it.
-    fn until(
-        &mut self,
-        what: &str,
-        enough: impl Fn(&[Seen]) -> bool,
-    ) -> anyhow::Result<Vec<Seen>> {
+    fn until(&mut self, what: &str, enough: impl Fn(&[Seen]) -> bool) -> anyhow::Result<Vec<Seen>> {
         eventually(what, || {
             self.look();
             if enough(&self.seen) {
@@ -129,15 +130,59 @@ impl Reading {
     }
 }
 
-/// Requests of a side: what was said first, in order.
+/// The first lines of requests and answers. A program may read a line in several calls: these are put together.
 fn heads(seen: &[Seen], start: impl Fn(&Seen) -> bool) -> Vec<Seen> {
-    let is_head = |seen: &&Seen| {
+    let mut whole: Vec<Seen> = Vec::new();
+    for next in seen {
+        let before = whole.iter_mut().find(|before| {
+            before.piece.socket == next.piece.socket
+                && before.is_sent() == next.is_sent()
+                && before.piece.position + before.bytes.len() as u32 == next.piece.position
+                && !before.text().contains('\n')
+        });
+        match before {
+            Some(before) => {
+                before.bytes.extend(&next.bytes);
+                before.piece.time_ns = next.piece.time_ns;
+            }
+            None => whole.push(next.clone()),
+        }
+    }
+    let is_head = |seen: &Seen| {
         let line = seen.first_line();
         line.contains(" HTTP/1.") || line.starts_with("HTTP/1.")
     };
-    seen.iter()
-        .filter(is_head)
-        .filter(|seen| start(seen))
-        .cloned()
+    whole.retain(|seen| is_head(seen) && start(seen));
+    whole
+}
+
+/// What the pieces of one side say, as the server's log would: client's port, request line, status.
+fn told(seen: &[Seen], is_server: bool) -> BTreeSet<Logged> {
+    let requests = heads(seen, |seen| {
+        seen.is_sent() != is_server && !seen.first_line().starts_with("HTTP/")
+    });
+    let answers = heads(seen, |seen| {
+        seen.is_sent() == is_server && seen.first_line().starts_with("HTTP/")
+    });
+    requests
+        .iter()
+        .map(|request| {
+            let port = if is_server {
+                request.remote()
+            } else {
+                request.local()
+            }
+            .port();
+            let answer = answers.iter().find(|answer| {
+                answer.piece.socket == request.piece.socket
+                    && answer.piece.time_ns > request.piece.time_ns
+            });
+            let line = answer.map(Seen::first_line).unwrap_or_default();
+            let status = line
+                .split(' ')
+                .nth(1)
+                .and_then(|status| status.parse().ok());
+            (port, request.first_line(), status.unwrap_or(0))
+        })
         .collect()
 }

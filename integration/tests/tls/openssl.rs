@@ -6,26 +6,11 @@ use anyhow::{Context as _, ensure};
 use weir_ebpf_common::http::{flag, protocol};
 use weir_integration::{eventually, process::Running};
 
-use crate::{Reading, Seen, heads, site::{Logged, Site}};
-
-/// What the pieces of one side say, as the server's log would: client's port, request line, status.
-fn told(seen: &[Seen], is_server: bool) -> BTreeSet<Logged> {
-    let requests = heads(seen, |seen| seen.is_sent() != is_server && !seen.first_line().starts_with("HTTP/"));
-    let answers = heads(seen, |seen| seen.is_sent() == is_server && seen.first_line().starts_with("HTTP/"));
-    requests
-        .iter()
-        .map(|request| {
-            let port = if is_server { request.remote() } else { request.local() }.port();
-            let answer = answers.iter().find(|answer| {
-                answer.piece.socket == request.piece.socket
-                    && answer.piece.time_ns > request.piece.time_ns
-            });
-            let line = answer.map(Seen::first_line).unwrap_or_default();
-            let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-            (port, request.first_line(), status.unwrap_or(0))
-        })
-        .collect()
-}
+use crate::{
+    Reading, Seen,
+    site::{Logged, Site},
+    told,
+};
 
 #[test]
 fn requests_over_https_are_read_on_both_sides_as_the_server_logs_them() -> anyhow::Result<()> {
@@ -34,7 +19,11 @@ fn requests_over_https_are_read_on_both_sides_as_the_server_logs_them() -> anyho
     reading.probes_in(1)?;
     let at = site.http1;
     for version in ["--tlsv1.3", "--tls-max"] {
-        let more: &[&str] = if version == "--tls-max" { &["1.2"] } else { &[] };
+        let more: &[&str] = if version == "--tls-max" {
+            &["1.2"]
+        } else {
+            &[]
+        };
         let urls = ["small.txt", "teapot", "none", "large.bin"]
             .map(|path| format!("https://{at}/{path}?{version}"));
         let mut arguments = vec!["--http1.1", version];
@@ -59,14 +48,20 @@ fn requests_over_https_are_read_on_both_sides_as_the_server_logs_them() -> anyho
     // The body of the large answer is known by its length only.
     let copied: usize = seen.iter().map(|seen| seen.bytes.len()).sum();
     ensure!(copied < 200_000, "{copied} bytes were copied");
-    ensure!(reading.counter("tls_lost", "unlinked") == 0, "{:?}", reading.counters());
+    ensure!(
+        reading.counter("tls_lost", "unlinked") == 0,
+        "{:?}",
+        reading.counters()
+    );
     Ok(())
 }
 
 /// Starts a Python program with the site's certificate in its working folder.
 fn python(site: &Site, program: &str) -> anyhow::Result<Running> {
     let mut command = Command::new("/usr/bin/python3");
-    command.args(["-u", "-c", program]).current_dir(site.certificate.folder());
+    command
+        .args(["-u", "-c", program])
+        .current_dir(site.certificate.folder());
     Running::start("python3", &mut command)
 }
 
@@ -80,12 +75,20 @@ fn clients_that_live_for_a_moment_are_read_from_their_first_call() -> anyhow::Re
         let done = site.curl(&["--http1.1", &url("first")]);
         done.map_err(|error| error.to_string())?;
         let probed = reading.counter("tls_files_probed", "");
-        if probed > 0 { Ok(()) } else { Err(format!("{:?}", reading.counters())) }
+        if probed > 0 {
+            Ok(())
+        } else {
+            Err(format!("{:?}", reading.counters()))
+        }
     })?;
     for _ in 0..10 {
         site.curl(&["--http1.1", &url("teapot")])?;
     }
-    let logged: BTreeSet<Logged> = site.log(11)?.into_iter().filter(|logged| logged.2 == 418).collect();
+    let logged: BTreeSet<Logged> = site
+        .log(11)?
+        .into_iter()
+        .filter(|logged| logged.2 == 418)
+        .collect();
     ensure!(logged.len() == 10, "{logged:?}");
     reading.until("ten requests", |seen| logged.is_subset(&told(seen, false)))?;
     Ok(())
@@ -98,19 +101,40 @@ fn http2_heads_are_handed_on_and_large_bodies_are_not() -> anyhow::Result<()> {
     reading.probes_in(1)?;
     let at = site.http2;
     let url = |path: &str| format!("https://{at}/{path}");
-    site.curl(&["--http2", &url("small.txt"), &url("large.bin"), &url("teapot")])?;
-    ensure!(site.log(3)?.iter().all(|(_, line, _)| line.ends_with("HTTP/2.0")));
+    site.curl(&[
+        "--http2",
+        &url("small.txt"),
+        &url("large.bin"),
+        &url("teapot"),
+    ])?;
+    ensure!(
+        site.log(3)?
+            .iter()
+            .all(|(_, line, _)| line.ends_with("HTTP/2.0"))
+    );
     let is_server = |seen: &Seen| seen.local() == at;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let seen = reading.until("both ends of the connection", |seen| {
-        let gone = seen.iter().filter(|seen| seen.piece.flags & flag::GONE != 0);
+        let gone = seen
+            .iter()
+            .filter(|seen| seen.piece.flags & flag::GONE != 0);
         gone.count() == 2
     })?;
     for server in [true, false] {
-        let side: Vec<_> = seen.iter().filter(|seen| is_server(seen) == server).collect();
-        ensure!(side.iter().all(|seen| seen.piece.protocol == protocol::HTTP2));
+        let side: Vec<_> = seen
+            .iter()
+            .filter(|seen| is_server(seen) == server)
+            .collect();
+        ensure!(
+            side.iter()
+                .all(|seen| seen.piece.protocol == protocol::HTTP2)
+        );
         for sent in [true, false] {
-            let way: Vec<&Seen> = side.iter().copied().filter(|seen| seen.is_sent() == sent).collect();
+            let way: Vec<&Seen> = side
+                .iter()
+                .copied()
+                .filter(|seen| seen.is_sent() == sent)
+                .collect();
             let (skipped, copied) = frames_of(&way)?;
             let is_client = sent != server;
             if is_client {
@@ -136,20 +160,30 @@ fn frames_of(way: &[&Seen]) -> anyhow::Result<(u64, u64)> {
         stream.resize(at + seen.piece.length as usize, None);
     }
     let copied = stream.iter().flatten().count() as u64;
-    let mut at = if stream.first() == Some(&Some(b'P')) { 24 } else { 0 };
+    let mut at = if stream.first() == Some(&Some(b'P')) {
+        24
+    } else {
+        0
+    };
     while at + 9 <= stream.len() {
         let header: Option<Vec<u8>> = stream[at..at + 9].iter().copied().collect();
         let header = header.with_context(|| format!("a frame's header at {at} is missing"))?;
-        let length = usize::from(header[0]) << 16 | usize::from(header[1]) << 8 | usize::from(header[2]);
+        let length =
+            usize::from(header[0]) << 16 | usize::from(header[1]) << 8 | usize::from(header[2]);
         let payload = &stream[at + 9..(at + 9 + length).min(stream.len())];
-        ensure!(header[3] == 0 || payload.iter().all(Option::is_some), "type {}", header[3]);
+        ensure!(
+            header[3] == 0 || payload.iter().all(Option::is_some),
+            "type {}",
+            header[3]
+        );
         at += 9 + length;
     }
     Ok((stream.len() as u64 - copied, copied))
 }
 
 #[test]
-fn python_is_read_in_both_roles_also_where_it_does_its_own_input_and_output() -> anyhow::Result<()> {
+fn python_is_read_in_both_roles_also_where_it_does_its_own_input_and_output() -> anyhow::Result<()>
+{
     let site = Site::start()?;
     let mut reading = Reading::start("processes: ['python3*']")?;
     let server = r#"
@@ -195,7 +229,11 @@ for path in ("/a", "/b", "/c"):
             .partition(|seen| seen.local().port() == port);
         told(&of_server, true) == expected && told(&of_client, false) == expected
     })?;
-    ensure!(reading.counter("tls_linked", "size") == 1, "{:?}", reading.counters());
+    ensure!(
+        reading.counter("tls_linked", "size") == 1,
+        "{:?}",
+        reading.counters()
+    );
     Ok(())
 }
 
@@ -208,6 +246,9 @@ fn processes_that_nobody_has_chosen_are_not_read() -> anyhow::Result<()> {
     site.curl(&["--http1.1", &format!("https://{at}/small.txt")])?;
     let logged = site.log(1)?;
     let seen = reading.until("the server's side", |seen| told(seen, true) == logged)?;
-    ensure!(seen.iter().all(|seen| seen.local() == at && seen.process() == "nginx"));
+    ensure!(
+        seen.iter()
+            .all(|seen| seen.local() == at && seen.process() == "nginx")
+    );
     Ok(())
 }

@@ -21,7 +21,14 @@ impl Certificate {
     pub fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let output = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ])
             .args(["-nodes", "-days", "1", "-subj", "/CN=here"])
             .args(["-addext", "subjectAltName=IP:127.0.0.1,IP:::1"])
             .args(["-keyout", "key.pem", "-out", "cert.pem"])

@@ -96,7 +96,10 @@ pub(crate) fn refused(name: &'static str) -> impl Fn(ProgramError) -> KernelErro
 }
 
 /// A program of the object, by its kind.
-pub(crate) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
+pub(crate) fn program<'a, P>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut P, KernelError>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {

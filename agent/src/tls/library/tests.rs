@@ -29,7 +29,10 @@ fn by_readelf(path: &str, function: &str) -> u64 {
 
 #[test]
 fn the_functions_of_this_hosts_openssl_are_found_where_binutils_find_them() {
-    let paths = ["/usr/lib/x86_64-linux-gnu/libssl.so.3", "/usr/lib/aarch64-linux-gnu/libssl.so.3"];
+    let paths = [
+        "/usr/lib/x86_64-linux-gnu/libssl.so.3",
+        "/usr/lib/aarch64-linux-gnu/libssl.so.3",
+    ];
     let Some(path) = paths.into_iter().find(|path| Path::new(path).exists()) else {
         return;
     };

@@ -38,12 +38,7 @@ enum Step {
 
 /// Hands on what lies between the payloads of large DATA frames.
 #[inline(always)]
-pub(crate) fn frames(
-    caller: &Caller,
-    connection: &mut Connection,
-    call: &Call,
-    has_preface: bool,
-) {
+pub(crate) fn frames(caller: &Caller, connection: &mut Connection, call: &Call, has_preface: bool) {
     let half = connection.half(call.is_sent());
     let length = call.length;
     // The client's first frame comes after its preface; a server has none.

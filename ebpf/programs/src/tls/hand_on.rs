@@ -41,13 +41,7 @@ pub(crate) fn hand_on(caller: &Caller, protocol: u8, (start, length): (u32, u32)
 /// again.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn tls_hand_on(
-    thread: u64,
-    process: u32,
-    how: u32,
-    start: u32,
-    length: u32,
-) -> i32 {
+pub extern "C" fn tls_hand_on(thread: u64, process: u32, how: u32, start: u32, length: u32) -> i32 {
     let caller = Caller {
         thread,
         process,

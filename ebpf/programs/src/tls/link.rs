@@ -131,7 +131,10 @@ pub(crate) fn tcp_at(descriptor: u32) -> Option<*const u8> {
         return None;
     }
     let files: u64 = Probe::at(table as *const u8, offset!(table_files));
-    let file: u64 = Probe::at(files.wrapping_add(8 * u64::from(descriptor)) as *const u8, 0);
+    let file: u64 = Probe::at(
+        files.wrapping_add(8 * u64::from(descriptor)) as *const u8,
+        0,
+    );
     if file == 0 {
         return None;
     }
@@ -179,7 +182,5 @@ fn fill(connection: &mut Connection, sock: *const u8, cookie: u64) {
 /// Whether it is an IPv4 address, written as an IPv6 one (`::ffff:a.b.c.d`).
 #[inline(always)]
 fn is_v4(address: &[u32; 4]) -> bool {
-    address[0] == 0
-        && address[1] == 0
-        && address[2] == u32::from_ne_bytes([0, 0, 0xff, 0xff])
+    address[0] == 0 && address[1] == 0 && address[2] == u32::from_ne_bytes([0, 0, 0xff, 0xff])
 }

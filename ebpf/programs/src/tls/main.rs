@@ -15,11 +15,16 @@
     unreachable_pub,
     reason = "the program macros make public items without documentation"
 )]
+#![expect(
+    unexpected_cfgs,
+    reason = "`bpf_target_arch` is set by whoever builds for an architecture"
+)]
 
 mod begins;
 mod call;
 mod connection;
 mod frames;
+mod go;
 mod hand_on;
 mod link;
 mod maps;
@@ -103,6 +108,65 @@ pub fn tls_descriptor(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn tls_free(ctx: ProbeContext) -> u32 {
     openssl::free(&ctx);
+    0
+}
+
+/// `crypto/tls.(*Conn).Read` and `Write` of Go, arguments in registers.
+#[uprobe]
+pub fn tls_go_read(ctx: ProbeContext) -> u32 {
+    go::enter(&ctx, kind::READ);
+    0
+}
+
+#[uprobe]
+pub fn tls_go_write(ctx: ProbeContext) -> u32 {
+    go::enter(&ctx, kind::WRITE);
+    0
+}
+
+/// Every instruction with which the two return.
+#[uprobe]
+pub fn tls_go_moved(ctx: ProbeContext) -> u32 {
+    go::moved(&ctx);
+    0
+}
+
+/// The same for arguments and results on the stack.
+#[uprobe]
+pub fn tls_go_stack_read(ctx: ProbeContext) -> u32 {
+    go::moved_on_stack(&ctx, kind::READ);
+    0
+}
+
+#[uprobe]
+pub fn tls_go_stack_written(ctx: ProbeContext) -> u32 {
+    go::moved_on_stack(&ctx, kind::WRITE);
+    0
+}
+
+/// `clientHandshake` and `serverHandshake` of the same type.
+#[uprobe]
+pub fn tls_go_handshake(ctx: ProbeContext) -> u32 {
+    go::handshake(&ctx, false);
+    0
+}
+
+#[uprobe]
+pub fn tls_go_stack_handshake(ctx: ProbeContext) -> u32 {
+    go::handshake(&ctx, true);
+    0
+}
+
+/// `Close` of the same type.
+#[uprobe]
+pub fn tls_go_close(ctx: ProbeContext) -> u32 {
+    go::close(&ctx, false);
+    0
+}
+
+#[uprobe]
+pub fn tls_go_stack_close(ctx: ProbeContext) -> u32 {
+    go::close(&ctx, true);
     0
 }
 
