@@ -12,7 +12,7 @@ use weir_runtime::{
 
 pub use self::{
     dnsflow::{Dnsflow, Names},
-    tls::Tls,
+    tls::{Scope, Tls},
 };
 
 /// Prefix of the environment variables that override keys.

@@ -25,7 +25,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use weir_ebpf_common::{http::Piece, tls::count};
 use weir_proto::flow::v1::Counter;
 
-use self::{choice::Choice, kernel::Kernel, pieces::Pieces, watch::Watch};
+use self::{kernel::Kernel, pieces::Pieces, watch::Watch};
 pub use self::{kernel::TlsError, library::Places};
 use crate::{config::Tls, netflow::kernel::Chosen, status::counter};
 
@@ -73,7 +73,7 @@ impl Probes {
         let pieces = Pieces::new(kernel.take_pieces()?);
         let counts = kernel.take_counts()?;
         let progress = Arc::new(Progress::default());
-        let mut watch = Watch::new(kernel, Choice::new(config), Arc::clone(&progress))?;
+        let mut watch = Watch::new(kernel, config, Arc::clone(&progress));
         watch.look_at_all();
         let stop = Arc::new(AtomicBool::new(false));
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)

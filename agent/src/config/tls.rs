@@ -1,6 +1,6 @@
 //! Settings of what is read above TLS.
 
-use weir_runtime::config::{ByteSize, Section};
+use weir_runtime::config::{ByteSize, Scalar, Section};
 
 /// Hexadecimal digits of a container id that are enough to tell it from others.
 const SHORTEST_ID: usize = 8;
@@ -15,10 +15,42 @@ pub struct Tls {
     pub paths: Vec<String>,
     /// Beginnings of container ids.
     pub containers: Vec<String>,
+    /// Who else is stopped by the probes.
+    pub scope: Scope,
     /// Connections that the kernel remembers; the one that was used longest ago goes first.
     pub max_connections: u32,
     /// Size of the ring for plaintext; a power of two.
     pub ring: ByteSize,
+}
+
+/// In whose memory probes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Only the chosen processes', each of its own: nobody else pays. A new process is read some milliseconds after it
+    /// has begun.
+    Process,
+    /// Everybody's who uses the same library: a new process is read from its first call.
+    File,
+}
+
+impl Scalar for Scope {
+    const WHAT: &'static str = "process or file";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "process" => Ok(Self::Process),
+            "file" => Ok(Self::File),
+            _ => Err(format!("`{text}` is none of them")),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Process => "process",
+            Self::File => "file",
+        }
+        .to_owned()
+    }
 }
 
 impl Tls {
@@ -28,6 +60,7 @@ impl Tls {
             processes: section.list("processes"),
             paths: section.list("paths"),
             containers: section.list("containers"),
+            scope: section.or("scope", Scope::Process),
             max_connections: section.or("max_connections", 16_384),
             ring: section.or("ring", ByteSize(4 << 20)),
         };

@@ -214,21 +214,22 @@ impl Kernel {
         }
     }
 
-    /// Places probes in a file, all or none.
+    /// Places probes in a file, for one process or for all that use it; all of them or none.
     pub(super) fn place(
         &mut self,
         file: &Path,
         places: &[Place],
+        only: Option<u32>,
     ) -> Result<Vec<Placed>, KernelError> {
+        let scope = only
+            .and_then(NonZeroU32::new)
+            .map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
         let mut placed = Vec::new();
         for place in places {
             let name = place.program;
             let at = UProbeAttachLocation::AbsoluteOffset(place.offset);
-            let done = program::<UProbe>(&mut self.ebpf, name).and_then(|probe| {
-                probe
-                    .attach(at, file, UProbeScope::AllProcesses)
-                    .map_err(refused(name))
-            });
+            let done = program::<UProbe>(&mut self.ebpf, name)
+                .and_then(|probe| probe.attach(at, file, scope).map_err(refused(name)));
             match done {
                 Ok(link) => placed.push(Placed {
                     program: name,

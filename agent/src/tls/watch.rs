@@ -3,7 +3,6 @@
 use std::{
     fs,
     os::fd::BorrowedFd,
-    path::Path,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -14,10 +13,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{
     Progress,
     choice::{Choice, executable},
-    kernel::{Kernel, Placed, TlsError},
+    kernel::{Kernel, Placed},
     library::Places,
     targets::{FileId, Mapped, mapped},
 };
+use crate::config::{Scope, Tls};
 
 /// How often all processes are looked at: rarely if the kernel tells of new ones.
 const EVERY: Duration = Duration::from_secs(1);
@@ -33,8 +33,10 @@ const MOST_FILES: usize = 8192;
 
 /// What is known of a file.
 struct Known {
-    /// The probes in it; none if there is no TLS library in it, or it cannot be read.
-    placed: Vec<Placed>,
+    /// Where probes belong; nowhere if there is no TLS library in it, or it cannot be read.
+    places: Places,
+    /// The probes in it, and for whom, if for one only.
+    placed: Vec<(Option<u32>, Vec<Placed>)>,
     used: Instant,
 }
 
@@ -48,6 +50,7 @@ struct New {
 /// The thread's state.
 pub(super) struct Watch {
     kernel: Kernel,
+    scope: Scope,
     choice: Choice,
     progress: Arc<Progress>,
     chosen: HashSet<u32>,
@@ -57,20 +60,17 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(
-        kernel: Kernel,
-        choice: Choice,
-        progress: Arc<Progress>,
-    ) -> Result<Self, TlsError> {
-        Ok(Self {
+    pub(super) fn new(kernel: Kernel, config: &Tls, progress: Arc<Progress>) -> Self {
+        Self {
             kernel,
-            choice,
+            scope: config.scope,
+            choice: Choice::new(config),
             progress,
             chosen: HashSet::new(),
             files: HashMap::new(),
             new: Vec::new(),
             looked: Instant::now(),
-        })
+        }
     }
 
     /// Waits until there is something to look at, or `wake` is readable, and looks.
@@ -167,6 +167,7 @@ impl Watch {
             self.chosen.remove(&pid);
             self.kernel.forget(pid);
         }
+        self.remove_unused();
         let chosen = self.chosen.len() as u64;
         self.progress.processes.store(chosen, Ordering::Relaxed);
     }
@@ -180,60 +181,98 @@ impl Watch {
                 return;
             }
         };
-        let now = Instant::now();
         for file in files {
-            if let Some(known) = self.files.get_mut(&file.id) {
-                known.used = now;
-                continue;
+            if !self.files.contains_key(&file.id) {
+                let Some(places) = self.read(pid, &file) else {
+                    // The process is gone; another one will show the file again.
+                    return;
+                };
+                self.make_room();
+                let known = Known {
+                    places,
+                    placed: Vec::new(),
+                    used: Instant::now(),
+                };
+                self.files.insert(file.id, known);
             }
-            let Some(placed) = self.place(pid, &file) else {
-                // The process is gone; another one will show the file again.
+            if !self.place(pid, &file) {
                 return;
-            };
-            self.make_room();
-            self.files.insert(file.id, Known { placed, used: now });
+            }
         }
         let probed = self.files.values().filter(|file| !file.placed.is_empty());
-        self.progress
-            .files
-            .store(probed.count() as u64, Ordering::Relaxed);
+        let probed = probed.count() as u64;
+        self.progress.files.store(probed, Ordering::Relaxed);
     }
 
-    /// Places probes in a file that was not seen before. `None` if it cannot be had any more.
-    fn place(&mut self, pid: u32, file: &Mapped) -> Option<Vec<Placed>> {
+    /// Finds where probes belong in a file. `None` if it cannot be had any more.
+    fn read(&mut self, pid: u32, file: &Mapped) -> Option<Places> {
         let mut refusal = None;
         for path in file.paths(pid) {
-            let done = Places::in_file(&path)
-                .map_err(|error| crate::error_chain(&error))
-                .and_then(|found| {
-                    let placed = self.kernel.place(&path, &found.places);
-                    placed.map_err(|error| crate::error_chain(&error))
-                });
-            match done {
-                Ok(placed) => {
-                    if !placed.is_empty() {
-                        tracing::info!(
-                            file = file.name,
-                            probes = placed.len(),
-                            "TLS probes placed"
-                        );
-                    }
-                    return Some(placed);
-                }
+            match Places::in_file(&path) {
+                Ok(places) => return Some(places),
                 Err(error) => {
-                    refusal.get_or_insert(error);
+                    refusal.get_or_insert(crate::error_chain(&error));
                 }
             }
         }
-        if !Path::new(&format!("/proc/{pid}/maps")).exists()
-            || mapped(pid).is_ok_and(|files| !files.contains(file))
-        {
+        if !still_has(pid, file) {
             return None;
         }
+        self.refused(pid, file, &refusal.unwrap_or_default());
+        Some(Places::default())
+    }
+
+    /// Places probes in a file of a chosen process, if they belong there and are not there yet. `false` if the process
+    /// is gone.
+    fn place(&mut self, pid: u32, file: &Mapped) -> bool {
+        let only = (self.scope == Scope::Process).then_some(pid);
+        let Some(known) = self.files.get_mut(&file.id) else {
+            return true;
+        };
+        known.used = Instant::now();
+        if known.places.places.is_empty() || known.placed.iter().any(|(whose, _)| *whose == only) {
+            return true;
+        }
+        let mut refusal = None;
+        for path in file.paths(pid) {
+            match self.kernel.place(&path, &known.places.places, only) {
+                Ok(placed) => {
+                    let probes = placed.len();
+                    tracing::info!(file = file.name, pid, probes, "TLS probes placed");
+                    known.placed.push((only, placed));
+                    return true;
+                }
+                Err(error) => {
+                    refusal.get_or_insert(crate::error_chain(&error));
+                }
+            }
+        }
+        if !still_has(pid, file) {
+            return false;
+        }
+        known.places = Places::default();
+        self.refused(pid, file, &refusal.unwrap_or_default());
+        true
+    }
+
+    fn refused(&self, pid: u32, file: &Mapped, why: &str) {
         self.progress.refused.fetch_add(1, Ordering::Relaxed);
-        let why = refusal.unwrap_or_default();
         tracing::warn!(file = file.name, pid, why, "no TLS probes");
-        Some(Vec::new())
+    }
+
+    /// Removes the probes of processes that are gone.
+    fn remove_unused(&mut self) {
+        for known in self.files.values_mut() {
+            let is_used =
+                |(whose, _): &(Option<u32>, _)| whose.is_none_or(|pid| self.chosen.contains(&pid));
+            let (used, unused) = std::mem::take(&mut known.placed)
+                .into_iter()
+                .partition(is_used);
+            known.placed = used;
+            for (_, placed) in unused {
+                self.kernel.remove(placed);
+            }
+        }
     }
 
     /// Forgets the file that was unused longest if there are too many, with the probes in it.
@@ -245,7 +284,14 @@ impl Watch {
         if let Some(id) = oldest.map(|(id, _)| *id)
             && let Some(known) = self.files.remove(&id)
         {
-            self.kernel.remove(known.placed);
+            for (_, placed) in known.placed {
+                self.kernel.remove(placed);
+            }
         }
     }
+}
+
+/// Whether the process is there and runs code from the file.
+fn still_has(pid: u32, file: &Mapped) -> bool {
+    mapped(pid).is_ok_and(|files| files.contains(file))
 }

@@ -14,7 +14,7 @@ pub struct TlsPiece {
 }
 const _: () = assert!(size_of::<TlsPiece>() == 8 + 144);
 
-/// A process has begun to run another executable; in the ring `TLS_EXECS`.
+/// A process has begun to run another executable, or is the new child of a chosen one; in the ring `TLS_EXECS`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Exec {

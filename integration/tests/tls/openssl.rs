@@ -68,7 +68,7 @@ fn python(site: &Site, program: &str) -> anyhow::Result<Running> {
 #[test]
 fn clients_that_live_for_a_moment_are_read_from_their_first_call() -> anyhow::Result<()> {
     let site = Site::start()?;
-    let mut reading = Reading::start("paths: ['*/curl']")?;
+    let mut reading = Reading::start("paths: ['*/curl'], scope: file")?;
     let url = |path: &str| format!("https://{}/{path}", site.http1);
     // The first ones show which library they use.
     eventually("probes", || {

@@ -19,6 +19,7 @@ pub(crate) fn forked(parent: *const u8, child: *const u8) {
     if child != parent {
         // Where there is no room for more, the agent says so.
         let _is_full = TLS_PROCESSES.insert(child, 1, 0);
+        tell(child);
     }
 }
 
@@ -27,6 +28,11 @@ pub(crate) fn forked(parent: *const u8, child: *const u8) {
 pub(crate) fn executed() {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let _was_not_there = TLS_PROCESSES.remove(pid);
+    tell(pid);
+}
+
+#[inline(always)]
+fn tell(pid: u32) {
     // Where the ring is full, the agent finds it when it looks at all processes.
     if let Some(mut slot) = TLS_EXECS.reserve::<Exec>(0) {
         slot.write(Exec { pid, reserved: 0 });
