@@ -102,7 +102,7 @@ impl Pair {
 /// Requests to a Go server are read on both sides as the server says them.
 fn is_read(go: &str, stripped: bool) -> anyhow::Result<()> {
     let pair = Pair::start(go, stripped, true)?;
-    let mut reading = Reading::start("processes: [go-program]")?;
+    let mut reading = Reading::start(&pair.certificate.chosen("file"))?;
     reading.probes_in(1)?;
     pair.ask(&["/a", "/teapot", "/large", "/b"])?;
     let expected = eventually("the server to say it", || {
@@ -150,7 +150,7 @@ fn a_go_program_of_debians_release_is_read_with_symbols_and_without() -> anyhow:
 #[test]
 fn http2_of_go_is_recognised() -> anyhow::Result<()> {
     let pair = Pair::start("go", false, false)?;
-    let mut reading = Reading::start("processes: [go-program]")?;
+    let mut reading = Reading::start(&pair.certificate.chosen("process"))?;
     reading.probes_in(1)?;
     let url = format!("https://127.0.0.1:{}/a", pair.port);
     let output = Command::new("curl")

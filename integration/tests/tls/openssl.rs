@@ -15,7 +15,7 @@ use crate::{
 #[test]
 fn requests_over_https_are_read_on_both_sides_as_the_server_logs_them() -> anyhow::Result<()> {
     let site = Site::start()?;
-    let mut reading = Reading::start("processes: [nginx, curl]")?;
+    let mut reading = Reading::start(&site.certificate.chosen("file"))?;
     reading.probes_in(1)?;
     let at = site.http1;
     for version in ["--tlsv1.3", "--tls-max"] {
@@ -58,7 +58,7 @@ fn requests_over_https_are_read_on_both_sides_as_the_server_logs_them() -> anyho
 
 /// Starts a Python program with the site's certificate in its working folder.
 fn python(site: &Site, program: &str) -> anyhow::Result<Running> {
-    let mut command = Command::new("/usr/bin/python3");
+    let mut command = Command::new(site.certificate.copy_of("/usr/bin/python3")?);
     command
         .args(["-u", "-c", program])
         .current_dir(site.certificate.folder());
@@ -68,7 +68,8 @@ fn python(site: &Site, program: &str) -> anyhow::Result<Running> {
 #[test]
 fn clients_that_live_for_a_moment_are_read_from_their_first_call() -> anyhow::Result<()> {
     let site = Site::start()?;
-    let mut reading = Reading::start("paths: ['*/curl'], scope: file")?;
+    let curl = site.certificate.copy_of("/usr/bin/curl")?;
+    let mut reading = Reading::start(&format!("paths: ['{}'], scope: file", curl.display()))?;
     let url = |path: &str| format!("https://{}/{path}", site.http1);
     // The first ones show which library they use.
     eventually("probes", || {
@@ -97,7 +98,7 @@ fn clients_that_live_for_a_moment_are_read_from_their_first_call() -> anyhow::Re
 #[test]
 fn http2_heads_are_handed_on_and_large_bodies_are_not() -> anyhow::Result<()> {
     let site = Site::start()?;
-    let mut reading = Reading::start("processes: [nginx, curl]")?;
+    let mut reading = Reading::start(&site.certificate.chosen("file"))?;
     reading.probes_in(1)?;
     let at = site.http2;
     let url = |path: &str| format!("https://{at}/{path}");
@@ -185,7 +186,7 @@ fn frames_of(way: &[&Seen]) -> anyhow::Result<(u64, u64)> {
 fn python_is_read_in_both_roles_also_where_it_does_its_own_input_and_output() -> anyhow::Result<()>
 {
     let site = Site::start()?;
-    let mut reading = Reading::start("processes: ['python3*']")?;
+    let mut reading = Reading::start(&site.certificate.chosen("process"))?;
     let server = r#"
 import asyncio, ssl
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -240,7 +241,8 @@ for path in ("/a", "/b", "/c"):
 #[test]
 fn processes_that_nobody_has_chosen_are_not_read() -> anyhow::Result<()> {
     let site = Site::start()?;
-    let mut reading = Reading::start("processes: [nginx]")?;
+    let nginx = site.certificate.copy_of("/usr/sbin/nginx")?;
+    let mut reading = Reading::start(&format!("paths: ['{}'], scope: file", nginx.display()))?;
     reading.probes_in(1)?;
     let at = site.http1;
     site.curl(&["--http1.1", &format!("https://{at}/small.txt")])?;

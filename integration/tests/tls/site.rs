@@ -48,6 +48,24 @@ impl Certificate {
     }
 }
 
+impl Certificate {
+    /// Copies a program of this host into the folder: nobody else runs that file.
+    pub fn copy_of(&self, program: &str) -> anyhow::Result<PathBuf> {
+        let path = fs::canonicalize(program).context(program.to_owned())?;
+        let name = program.rsplit('/').next().unwrap_or(program);
+        let copy = self.folder().join(name);
+        if !copy.exists() {
+            fs::copy(path, &copy)?;
+        }
+        Ok(copy)
+    }
+
+    /// Chooses what runs from the folder, for a section of the configuration.
+    pub fn chosen(&self, scope: &str) -> String {
+        format!("paths: ['{}/*'], scope: {scope}", self.folder().display())
+    }
+}
+
 /// An address of this host that nobody listens at.
 pub fn free() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
@@ -91,7 +109,7 @@ http {{
         fs::write(folder.join("www/small.txt"), [b's'; 100])?;
         fs::write(folder.join("www/large.bin"), vec![7; 3_000_000])?;
         fs::write(folder.join("nginx.conf"), config)?;
-        let mut command = Command::new("nginx");
+        let mut command = Command::new(certificate.copy_of("/usr/sbin/nginx")?);
         command.arg("-c").arg(folder.join("nginx.conf"));
         command.arg("-p").arg(&folder);
         let process = Running::start("nginx", &mut command)?;
@@ -130,9 +148,9 @@ http {{
             .collect()
     }
 
-    /// Runs curl with the certificate.
+    /// Runs the copy of curl with the certificate.
     pub fn curl(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let output = Command::new("curl")
+        let output = Command::new(self.certificate.copy_of("/usr/bin/curl")?)
             .args(["--silent", "--output", "/dev/null", "--cacert"])
             .arg(self.certificate.certificate())
             .args(arguments)

@@ -97,11 +97,11 @@ impl<'a> Pclntab<'a> {
             let Some((start, end, name)) = self.function(index) else {
                 break;
             };
-            let is_it = |wanted: &&str| {
+            let is_it = |wanted: &str| {
                 let length = wanted.len();
                 name.get(..length) == Some(wanted.as_bytes()) && name.get(length) == Some(&0)
             };
-            if let Some(at) = names.iter().position(|wanted| is_it(&wanted))
+            if let Some(at) = names.iter().position(|wanted| is_it(wanted))
                 && let Some(function) = found.get_mut(at)
             {
                 *function = end.checked_sub(start).map(|length| (start, length));
