@@ -2,6 +2,7 @@
 
 mod bounded;
 mod emit;
+mod own;
 
 use vrl::{compiler::Function, stdlib};
 
@@ -39,3 +40,4 @@ pub(crate) fn all(own: Vec<Box<dyn Function>>) -> Vec<Box<dyn Function>> {
 }
 
 pub(crate) use self::emit::emitted_path;
+pub use self::own::own;

@@ -7,7 +7,7 @@ const SHORTEST_ID: usize = 8;
 
 /// Whose HTTP is read above TLS. Nobody's unless asked for: every call of such a process into its TLS library costs
 /// microseconds more.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
     /// Names of executables; `*` stands for any characters, `?` for one.
     pub processes: Vec<String>,

@@ -72,7 +72,7 @@ impl Reading {
     fn start(tls: &str) -> anyhow::Result<Self> {
         let text = format!("httpflow:\n  tls: {{{tls}}}\n");
         let config = Document::parse("agent.yaml", &text, "WEIR_TEST", [])?.read(Config::read)?;
-        let probes = Probes::start(&config.tls)?;
+        let probes = Probes::start(&config.httpflow.tls)?;
         Ok(Self {
             probes,
             seen: Vec::new(),
