@@ -1,11 +1,19 @@
 //! The functions that programs can call.
 
 mod bounded;
+mod cidr;
 mod emit;
+mod geoip;
+mod ip_type;
+mod own;
+mod route;
+mod sample;
+mod table;
 
 use vrl::{compiler::Function, stdlib};
 
 use self::bounded::Bounded;
+pub use self::own::functions;
 
 /// Functions of VRL that are left out: they reach beyond the Point (the log, files, secrets), do not answer the
 /// same twice for a reason (random bytes), or make much memory out of little before a budget can stop them.
