@@ -23,7 +23,7 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 const MOST_COLUMNS: usize = 256;
 /// Longest row, in bytes: what a program can have of it at once.
 const LONGEST_ROW: usize = 64 * 1024;
-/// Stands between the columns of a key, and in none of them.
+/// Stands between the columns of a key: a separator that no text has.
 const BETWEEN: char = '\u{1f}';
 
 /// A table and the file it is in.

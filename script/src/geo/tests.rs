@@ -287,19 +287,12 @@ fn a_large_database_stays_as_it_was_when_its_file_is_overwritten() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("city.mmdb");
     let mut large = database(true, &[("9.0.0.0/8", flat("DE", "", "Berlin", 1.0, 1.0))]);
-    // Metadata stands at the end; what is between the data and it belongs to nobody.
-    let metadata = large.len() - 200;
-    large.splice(metadata..metadata, []);
-    let geo = {
-        let padding = vec![0; 5 * 1024 * 1024];
-        let marker = large
-            .windows(4)
-            .position(|own| own == b"\xab\xcd\xefM")
-            .expect("metadata");
-        large.splice(marker..marker, padding);
-        fs::write(&file, &large).expect("written");
-        Geo::open(settings(&[&file]))
-    };
+    // What stands between the data and the metadata belongs to nobody.
+    let metadata = large.windows(4).position(|own| own == b"\xab\xcd\xefM");
+    let metadata = metadata.expect("metadata");
+    large.splice(metadata..metadata, vec![0; 5 * 1024 * 1024]);
+    fs::write(&file, &large).expect("written");
+    let geo = Geo::open(settings(&[&file]));
     // A map of the file itself would end the process here.
     fs::write(&file, "").expect("truncated");
     assert_eq!(city_of(&geo, "9.9.9.9").as_deref(), Some("Berlin"));

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 /// What a record or a part of it is.
-pub enum Item {
+pub(super) enum Item {
     Text(&'static str),
     Double(f64),
     Float(f32),
@@ -22,7 +22,7 @@ enum Branch {
 
 /// The file of a database with these networks, none of which lies in another. IPv4 ones stand where a database for
 /// both families has them, or alone in one that is `only_ipv4`.
-pub fn database(only_ipv4: bool, networks: &[(&str, Item)]) -> Vec<u8> {
+pub(super) fn database(only_ipv4: bool, networks: &[(&str, Item)]) -> Vec<u8> {
     let mut data = Vec::new();
     let mut nodes = vec![[EMPTY; 2]];
     let mut leaves = Vec::new();
