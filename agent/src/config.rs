@@ -1,6 +1,7 @@
 //! Configuration of the agent.
 
 mod dnsflow;
+mod httpflow;
 
 use std::time::Duration;
 
@@ -9,22 +10,35 @@ use weir_runtime::{
     telemetry,
 };
 
-pub use self::dnsflow::{Dnsflow, Names};
+pub use self::{
+    dnsflow::{Dnsflow, Names},
+    httpflow::{Httpflow, Spans},
+};
+use crate::drop;
 
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "WEIR_AGENT";
+
+/// The sections that a gateway may set.
+pub const COLLECTORS: [&str; 4] = ["netflow", "dnsflow", "httpflow", "drop"];
 
 /// Everything that `--config` may set.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Node name, the `host` tag; default: the machine's host name.
     pub host: Option<String>,
+    /// What the operator says of this host, for a gateway to choose settings by.
+    pub labels: Vec<(String, String)>,
     /// Where the gateway takes flows, `HOST:PORT`.
     pub gateway: String,
     /// The netflow collector.
     pub netflow: Netflow,
     /// The dnsflow collector.
     pub dnsflow: Dnsflow,
+    /// The httpflow collector.
+    pub httpflow: Httpflow,
+    /// What is left out, by name of the rule.
+    pub drop: Vec<(String, drop::Rule)>,
     /// Batches that wait for the gateway.
     pub uplink: Uplink,
     /// Where what the agent says about itself is sent, if anywhere.
@@ -34,8 +48,10 @@ pub struct Config {
 }
 
 /// Settings of the netflow collector.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Netflow {
+    /// Whether it runs.
+    pub enabled: bool,
     /// Length of a period: how often rows are sent.
     pub period: Duration,
     /// How to observe TCP state changes.
@@ -55,7 +71,7 @@ pub struct Netflow {
 }
 
 /// Settings of the netflow collector for translated addresses.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nat {
     /// Whether the kernel's connection tracking is followed.
     pub enabled: bool,
@@ -64,7 +80,7 @@ pub struct Nat {
 }
 
 /// Settings of the netflow collector for UDP.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Udp {
     /// How to observe datagrams.
     pub hook: UdpHook,
@@ -73,7 +89,7 @@ pub struct Udp {
 }
 
 /// Settings of the uplink.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uplink {
     /// Size of the batches that are kept until the gateway has acknowledged them; the oldest goes first.
     pub buffer: ByteSize,
@@ -205,9 +221,12 @@ impl Config {
     pub fn read(root: &mut Section<'_>) -> Self {
         Self {
             host: root.optional("host"),
+            labels: root.map("labels"),
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
             dnsflow: Dnsflow::read(&mut root.section("dnsflow")),
+            httpflow: Httpflow::read(&mut root.section("httpflow")),
+            drop: drop::read(root),
             uplink: Uplink {
                 buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),
             },
@@ -232,6 +251,7 @@ fn gateway(root: &mut Section<'_>) -> String {
 impl Netflow {
     fn read(section: &mut Section<'_>) -> Self {
         let netflow = Self {
+            enabled: section.or("enabled", true),
             period: section.or("period", Duration::from_secs(10)),
             hook: section.or("hook", Hook::Auto),
             per_connection: section.or("per_connection", false),

@@ -1,5 +1,6 @@
 //! The node agent: collectors, facts of the node, and the uplink to the gateway.
 
+pub mod agent;
 #[doc(hidden)]
 pub mod btf;
 #[doc(hidden)]
@@ -8,7 +9,9 @@ mod cgroup;
 pub mod config;
 mod container;
 pub mod dnsflow;
+pub mod drop;
 pub mod host;
+pub mod httpflow;
 pub mod names;
 pub mod namespaces;
 pub mod netflow;

@@ -41,25 +41,32 @@ struct Inner {
     namespaces: HashMap<u32, HashMap<IpAddr, Of>>,
     addresses: usize,
     evicted: u64,
+    floor_ns: u64,
+    most: usize,
 }
 
 /// Names of addresses in each network namespace, bounded.
 #[derive(Debug)]
 pub struct Names {
     inner: Mutex<Inner>,
-    floor_ns: u64,
-    most: usize,
 }
 
 impl Names {
     /// Empty.
     #[must_use]
     pub fn new(config: &config::Names) -> Self {
-        Self {
+        let names = Self {
             inner: Mutex::default(),
-            floor_ns: config.floor.as_nanos() as u64,
-            most: config.max_entries,
-        }
+        };
+        names.limit(config);
+        names
+    }
+
+    /// From now on within these limits. What is remembered beyond them goes as others come.
+    pub fn limit(&self, config: &config::Names) {
+        let mut inner = self.lock();
+        inner.floor_ns = config.floor.as_nanos() as u64;
+        inner.most = config.max_entries;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -70,10 +77,11 @@ impl Names {
     ///
     /// It is remembered for at least the configured floor: a connection may be made with an old answer.
     pub fn learn(&self, netns: u32, address: IpAddr, name: &Arc<str>, ttl: Duration, now_ns: u64) {
-        let until_ns = now_ns.saturating_add(self.floor_ns.max(ttl.as_nanos() as u64));
         let mut inner = self.lock();
-        inner.make_room(netns, address, self.most, now_ns);
-        if self.most == 0 {
+        let until_ns = now_ns.saturating_add(inner.floor_ns.max(ttl.as_nanos() as u64));
+        let most = inner.most;
+        inner.make_room(netns, address, most, now_ns);
+        if most == 0 {
             return;
         }
         let inner = &mut *inner;

@@ -3,6 +3,7 @@
 //! The kernel side ([`kernel`]) reports the end of each connection at once; the live ones are read once a
 //! period by a pass. Nothing runs per packet or per call.
 
+mod change;
 mod connections;
 pub mod kernel;
 pub mod nat;
@@ -18,6 +19,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, Sender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
@@ -27,6 +29,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use weir_proto::flow::v1::Counter;
 
 use self::{
+    change::Change,
     connections::Connections,
     kernel::{Chosen, Http, HttpSettings, KernelError},
     nat::Translations,
@@ -34,8 +37,10 @@ use self::{
     source::{Ebpf, Source, WithoutEbpf},
     syscall::release_freed_memory,
 };
+pub use self::{change::needs_restart, connections::Handover};
 use crate::{
     config::{Hook, Netflow},
+    drop::DropRules,
     names::Names,
     namespaces::{ListError, Namespaces},
     netlink::NetlinkError,
@@ -56,6 +61,13 @@ const MOST_ROWS: usize = 50_000;
 
 /// Room in the kernel for events of connection tracking in each namespace: 800 of them.
 const NAT_EVENTS: usize = 1 << 20;
+
+/// What drop rules left out is counted as: connections that began or failed, segments and datagrams, payload.
+const DROPPED: [&str; 3] = [
+    "netflow_dropped_connections",
+    "netflow_dropped_packets",
+    "netflow_dropped_bytes",
+];
 
 /// Why the collector cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -83,19 +95,23 @@ pub enum StartError {
 pub struct Collector {
     source: Source,
     connections: Connections,
+    /// Only where it is followed: a namespace that is held open does not end.
     namespaces: Option<Namespaces>,
     hooks: Vec<Chosen>,
-    period: Duration,
+    config: Netflow,
     rows: u64,
 }
 
 /// The collector's thread.
 pub struct Running {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    changes: Sender<Change>,
+    hooks: Vec<Chosen>,
+    thread: JoinHandle<Handover>,
 }
 
 /// Where rows and counters go.
+#[derive(Clone)]
 pub struct Outputs {
     /// Rows.
     pub queue: Arc<Queue>,
@@ -107,10 +123,15 @@ pub struct Outputs {
 
 impl Collector {
     /// Attaches to the kernel and adopts the connections that are there. With `http`, HTTP is observed too: see [`Self::take_http`].
+    /// Goes on where another collector ended, if `before` says where; it is taken once the kernel is attached to.
     ///
     /// # Errors
     /// If no way to observe TCP works on this kernel.
-    pub fn attach(config: &Netflow, http: Option<HttpSettings>) -> Result<Self, StartError> {
+    pub fn attach(
+        config: &Netflow,
+        http: Option<HttpSettings>,
+        before: &mut Option<Handover>,
+    ) -> Result<Self, StartError> {
         let namespaces = Namespaces::find()?;
         let mut source = open_source(config, &namespaces, http)?;
         let mut hooks = source.hooks().to_vec();
@@ -122,6 +143,9 @@ impl Collector {
             config.per_connection,
         );
         connections.translations = translations;
+        if let Some(before) = before.take() {
+            connections.go_on(before);
+        }
         source.adopt(&mut connections);
         release_freed_memory();
         Ok(Self {
@@ -129,9 +153,16 @@ impl Collector {
             connections,
             namespaces: followed.then_some(namespaces),
             hooks,
-            period: config.period,
+            config: config.clone(),
             rows: 0,
         })
+    }
+
+    /// Leaves out what these rules drop.
+    #[must_use]
+    pub fn dropping(mut self, rules: &DropRules) -> Self {
+        self.connections.drops = rules.dropper();
+        self
     }
 
     /// What is seen of HTTP, if that was asked for and works; once.
@@ -154,7 +185,7 @@ impl Collector {
     /// Names the peers of connections by what their clients were told.
     #[must_use]
     pub fn with_names(mut self, names: Arc<Names>) -> Self {
-        self.connections.name_peers(names);
+        self.connections.name_peers(Some(names));
         self
     }
 
@@ -165,17 +196,27 @@ impl Collector {
     pub fn spawn(mut self, outputs: Outputs) -> io::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let (changes, changed) = mpsc::channel();
+        let hooks = self.hooks.clone();
         self.connections.owners.clone_from(&outputs.owners);
         let thread = thread::Builder::new()
             .name("netflow".to_owned())
-            .spawn(move || self.run(&outputs, &stopped))?;
-        Ok(Running { stop, thread })
+            .spawn(move || self.run(&outputs, &stopped, &changed))?;
+        Ok(Running {
+            stop,
+            changes,
+            hooks,
+            thread,
+        })
     }
 
-    fn run(mut self, outputs: &Outputs, stop: &AtomicBool) {
+    fn run(mut self, outputs: &Outputs, stop: &AtomicBool, changes: &Receiver<Change>) -> Handover {
         let mut began = Instant::now();
         while !stop.load(Ordering::Relaxed) {
-            let left = self.period.saturating_sub(began.elapsed());
+            while let Ok(change) = changes.try_recv() {
+                began = self.change(change, outputs, began);
+            }
+            let left = self.config.period.saturating_sub(began.elapsed());
             if left.is_zero() || self.connections.rows() >= MOST_ROWS {
                 began = self.report(outputs, began);
                 continue;
@@ -187,7 +228,9 @@ impl Collector {
         }
         // What happened since the last period is not lost by stopping.
         self.connections.settle_names(true);
+        self.connections.note_for_next();
         self.report(outputs, began);
+        self.connections.hand_over()
     }
 
     fn wait(&self, most: Duration) {
@@ -247,6 +290,7 @@ impl Collector {
         counters.push(counter("rows", "", self.rows));
         let lost = lost.map(|(cause, value)| counter("records_lost", cause, value));
         counters.extend(lost);
+        counters.extend(self.connections.drops.counters(DROPPED));
         counters
     }
 }
@@ -323,11 +367,32 @@ fn unix_ns() -> u64 {
 }
 
 impl Running {
-    /// Reports what is left and ends the thread. Blocks for as long as one pass takes.
-    pub fn stop(self) {
+    /// How each event was observed at the start; TCP state changes first.
+    #[must_use]
+    pub fn hooks(&self) -> &[Chosen] {
+        &self.hooks
+    }
+
+    /// From now on runs by `config`, and names the peers of connections by `names`, if there are some. What
+    /// [needs a restart](needs_restart) stays as it was.
+    pub fn change(&self, config: &Netflow, names: Option<Arc<Names>>) {
+        let change = Change {
+            config: config.clone(),
+            names,
+        };
+        // Fails only if the thread has panicked; its end says so.
+        self.changes.send(change).unwrap_or_default();
+    }
+
+    /// Reports what is left and ends the thread. Blocks for as long as one pass takes. What it gives back lets the
+    /// next collector go on without counting anything twice.
+    #[must_use]
+    pub fn stop(self) -> Option<Handover> {
         self.stop.store(true, Ordering::Relaxed);
-        if self.thread.join().is_err() {
+        let ended = self.thread.join();
+        if ended.is_err() {
             tracing::error!("the netflow collector panicked");
         }
+        ended.ok()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_proto::flow::v1::AgentStatus;
 use weir_runtime::telemetry::{Config, Number, Sample, Service, StartError, Telemetry};
 
-use crate::status::Status;
+use crate::status::{Status, is_time};
 
 /// Starts to send what is in `status`, and warnings and errors, if that is configured.
 ///
@@ -32,10 +32,17 @@ pub fn start(
 fn samples(status: AgentStatus) -> Vec<Sample> {
     let counters = status.counters.into_iter().map(|counter| {
         let cause = (!counter.cause.is_empty()).then_some(("cause".to_owned(), counter.cause));
+        let (name, number) = if is_time(&counter.name) {
+            let name = format!("weir_agent_{}", counter.name);
+            (name, Number::Gauge(counter.value as f64))
+        } else {
+            let name = format!("weir_agent_{}_total", counter.name);
+            (name, Number::Count(counter.value))
+        };
         Sample {
-            name: format!("weir_agent_{}_total", counter.name),
+            name,
             labels: cause.into_iter().collect(),
-            number: Number::Count(counter.value),
+            number,
         }
     });
     let hooks = status.hooks.into_iter().map(|hook| {

@@ -1,5 +1,7 @@
 //! Writes the seeds of every target, `fuzz/corpus/TARGET/NAME`: `cargo run --example seeds` in this folder.
 
+#[path = "seeds/dns.rs"]
+mod dns;
 #[path = "../../point/tests/otlp/generate.rs"]
 mod generate;
 #[path = "seeds/kernel.rs"]
@@ -28,6 +30,7 @@ fn main() {
     otlp();
     body();
     page();
+    dns::dns();
     kernel::netlink();
     kernel::btf();
     intake();

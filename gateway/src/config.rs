@@ -12,6 +12,7 @@ use weir_runtime::{
 };
 
 use crate::{
+    budget::{Budget, Limits},
     exporter,
     profile::{Profile, SEMCONV},
     scripts, span_metrics,
@@ -61,8 +62,8 @@ pub struct Prometheus {
     pub listen: SocketAddr,
     /// The names of flow metrics.
     pub profile: &'static Profile,
-    /// Most label sets per metric.
-    pub series_budget: usize,
+    /// Most label sets per metric, and most values per tag.
+    pub budget: Budget,
     /// How long a label set lives without a Point.
     pub idle_expiry: Duration,
     /// Whether metrics that come over OTLP are shown.
@@ -145,7 +146,10 @@ impl Prometheus {
         Self {
             listen: section.or("listen", SocketAddr::from((LOCALHOST, PROMETHEUS_PORT))),
             profile: section.or("profile", &SEMCONV),
-            series_budget: at_least_one(section, "series_budget", SERIES_BUDGET),
+            budget: Budget {
+                series: at_least_one(section, "series_budget", SERIES_BUDGET),
+                values: Limits::read(section),
+            },
             idle_expiry: positive(section, "idle_expiry", IDLE_EXPIRY),
             otlp_metrics: section.or("otlp_metrics", true),
         }

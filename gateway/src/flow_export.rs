@@ -78,7 +78,7 @@ impl FlowMetrics {
     fn start(flows: &Flows, exporter: &Arc<Exporter>, metrics: &SelfMetrics) -> Arc<Self> {
         let own = (exporter.name(), metrics);
         let sums = (flows.temporality == Temporality::Cumulative)
-            .then(|| Cumulative::new(flows.profile, flows.series_budget, flows.idle_expiry, own));
+            .then(|| Cumulative::new(flows.profile, &flows.budget, flows.idle_expiry, own));
         let this = Arc::new(Self {
             outlet: Outlet::new(exporter, Signal::Metrics, Shape::Metrics.name(), metrics),
             profile: flows.profile,

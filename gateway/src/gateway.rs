@@ -110,7 +110,7 @@ impl Gateway {
         let metrics = Arc::new(SelfMetrics::new());
         let agents = Arc::new(Agents::new(config.flow.agents));
         let config::Prometheus {
-            series_budget: budget,
+            ref budget,
             idle_expiry,
             otlp_metrics: shown,
             profile,
@@ -247,7 +247,7 @@ fn sources(
     config: &config::Prometheus,
     metrics: &SelfMetrics,
 ) -> Sources {
-    let (budget, idle_expiry) = (config.series_budget, config.idle_expiry);
+    let (budget, idle_expiry) = (config.budget.series, config.idle_expiry);
     let names = spans.iter().flat_map(|_| span_metrics::NAMES);
     let otlp = OtlpMetrics::new(config.profile, budget, idle_expiry, metrics).reserving(names);
     Sources {

@@ -6,6 +6,7 @@
 
 pub mod agents;
 mod aggregate;
+pub mod budget;
 pub mod config;
 pub mod exporter;
 pub mod fanout;

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use weir_route::{Budget, Budgeted, Routes};
+use weir_route::Routes;
 
 fn routes(criterion: &mut Criterion) {
     let plain = Routes::default();
@@ -24,16 +24,6 @@ fn routes(criterion: &mut Criterion) {
     }
     group.bench_function("20_patterns", |bencher| {
         bencher.iter(|| black_box(own.route(black_box("/api/v1/users/4711/orders")).len()));
-    });
-    let mut budgeted = Budgeted::new(Routes::default(), Budget::default());
-    group.bench_function("budgeted", |bencher| {
-        bencher.iter(|| {
-            black_box(
-                budgeted
-                    .route("cart", black_box("/api/v1/users/4711/orders"))
-                    .len(),
-            )
-        });
     });
     group.finish();
 }

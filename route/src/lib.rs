@@ -1,17 +1,11 @@
 //! From the paths of requests to routes: what identifies one thing among many becomes `*`.
-//!
-//! [`Routes`] turns one path into its route; [`Budgeted`] also bounds how many routes a service may have.
 
-mod budget;
 mod pattern;
 mod segment;
 
 use std::borrow::Cow;
 
-pub use self::{
-    budget::{Budget, Budgeted, OTHER},
-    pattern::PatternError,
-};
+pub use self::pattern::PatternError;
 use self::{pattern::Pattern, segment::is_identifier};
 
 /// Longest route, in bytes. What does not fit is left out from a segment on, and `/**` stands for it.

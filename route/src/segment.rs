@@ -11,6 +11,9 @@ const SHORTEST_TOKEN: usize = 20;
 /// Shorter mixtures of letters and digits are names, such as `k8s` and `v1alpha1`.
 const SHORTEST_MIXTURE: usize = 10;
 
+/// `20240131`; a number with less is a version if there are points in it.
+const SHORTEST_DATE: usize = 8;
+
 const DIGIT: u8 = 1;
 const HEX: u8 = 2;
 const LETTER: u8 = 4;
@@ -72,6 +75,7 @@ struct Seen {
     is_token: bool,
     /// Digits in a row.
     digits: usize,
+    dots: usize,
     /// Digits in all.
     all_digits: usize,
     piece: Piece,
@@ -101,6 +105,7 @@ impl Default for Seen {
         Self {
             some: 0,
             is_number: true,
+            dots: 0,
             is_timestamp: true,
             is_token: true,
             digits: 0,
@@ -126,6 +131,7 @@ impl Seen {
         } else {
             self.digits = 0;
         }
+        self.dots += usize::from(byte == b'.');
         if kind & MARK != 0 {
             self.piece_ends();
         } else {
@@ -150,10 +156,13 @@ impl Seen {
 
     fn is_identifier(&self, length: usize) -> bool {
         let has_digit = self.some & DIGIT != 0;
+        // `1.2.3` is a version; `10.1.2.3`, `2024-01-31` and `-33.8688,151.2093` are not.
+        let is_number =
+            self.is_number && (self.some & MARK == 0 || length >= SHORTEST_DATE || self.dots == 3);
         // A year, a month, a day, and perhaps the time.
-        let is_timestamp = self.is_timestamp && self.all_digits >= 8;
+        let is_timestamp = self.is_timestamp && self.all_digits >= SHORTEST_DATE;
         let is_token = self.is_token && length >= SHORTEST_TOKEN && self.has_mixed_piece;
-        has_digit && (self.is_number || is_timestamp || self.has_code || is_token)
+        has_digit && (is_number || is_timestamp || self.has_code || is_token)
     }
 }
 

@@ -7,6 +7,7 @@ mod mistake;
 mod nearest;
 mod scalar;
 mod section;
+mod tree;
 
 use std::{
     env, fs, io,
@@ -19,6 +20,7 @@ pub use self::{
     mistake::{Mistake, Mistakes, Place, Position},
     scalar::{ByteSize, Scalar},
     section::Section,
+    tree::Tree,
 };
 
 /// A configuration that cannot be used.
@@ -50,9 +52,11 @@ pub enum ConfigError {
 /// The key `a.b.c` is overridden by the variable `PREFIX_A_B_C`; an empty
 /// variable counts as unset. A list is overridden by comma-separated items, a map by
 /// comma-separated `name=value` pairs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Document {
     file: String,
+    /// What lies over the file.
+    layer: String,
     root: Mapping,
     environment: Environment,
     mistakes: Vec<Mistake>,
@@ -105,12 +109,37 @@ impl Document {
         match document::read(text, &mut mistakes) {
             Some(root) => Ok(Self {
                 file: file_name.to_owned(),
+                layer: String::new(),
                 root,
                 environment: Environment::gather(env_prefix, env),
                 mistakes,
             }),
-            None => Err(Mistakes::new(file_name, mistakes).into()),
+            None => Err(Mistakes::new(file_name, "", mistakes).into()),
         }
+    }
+
+    /// Lay `layer` over this: where both have a key, it has that of `layer`. It may have `sections` at its
+    /// top level; others are mistakes. Overrides by variables are those of this document, and win over both.
+    #[must_use]
+    pub fn under(mut self, mut layer: Self, sections: &[&str]) -> Self {
+        self.layer = layer.file;
+        for entry in layer.root.entries() {
+            if !sections.contains(&entry.key.as_str()) {
+                layer.mistakes.push(Mistake {
+                    place: entry.at.clone(),
+                    key: entry.key.clone(),
+                    message: format!("may not be set here; only {} may", sections.join(", ")),
+                });
+            }
+        }
+        layer.root.retain(sections);
+        for mut mistake in layer.mistakes {
+            mistake.place.lift();
+            self.mistakes.push(mistake);
+        }
+        layer.root.lift();
+        self.root.overlay(layer.root);
+        self
     }
 
     /// Read the configuration with `f`, which asks for every key it knows.
@@ -126,7 +155,7 @@ impl Document {
         if mistakes.is_empty() {
             Ok(value)
         } else {
-            Err(Mistakes::new(&self.file, mistakes).into())
+            Err(Mistakes::new(&self.file, &self.layer, mistakes).into())
         }
     }
 

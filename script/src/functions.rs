@@ -13,7 +13,6 @@ mod table;
 use vrl::{compiler::Function, stdlib};
 
 use self::bounded::Bounded;
-pub use self::own::functions;
 
 /// Functions of VRL that are left out: they reach beyond the Point (the log, files, secrets), do not answer the
 /// same twice for a reason (random bytes), or make much memory out of little before a budget can stop them.
@@ -47,3 +46,4 @@ pub(crate) fn all(own: Vec<Box<dyn Function>>) -> Vec<Box<dyn Function>> {
 }
 
 pub(crate) use self::emit::emitted_path;
+pub use self::own::own;

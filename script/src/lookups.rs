@@ -1,13 +1,18 @@
 //! What programs can look up. It can change while they run.
 
+mod geo;
+mod subnets;
+mod tables;
+mod watched;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use weir_route::{PatternError, Routes};
 
-use crate::{
-    geo::{Geo, GeoSettings},
-    subnets::{Cidr, SubnetError, Subnets},
+pub use self::{
+    geo::{Geo, GeoSettings, Place},
+    subnets::{Cidr, CidrError, SubnetError, Subnets},
     tables::{TableSettings, Tables},
 };
 

@@ -8,7 +8,7 @@ use weir_runtime::config::{ByteSize, Section};
 const MOST_PORTS: usize = 16;
 
 /// Settings of the dnsflow collector.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dnsflow {
     /// Whether it runs.
     pub enabled: bool,
@@ -33,7 +33,7 @@ pub struct Dnsflow {
 }
 
 /// Settings of what is remembered of answers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names {
     /// How long the name of an address is remembered at least, whatever its TTL says.
     pub floor: Duration,
@@ -42,6 +42,15 @@ pub struct Names {
 }
 
 impl Dnsflow {
+    /// Whether the collector does the same by either, but for what is remembered of answers.
+    pub(crate) fn differs_in_names_only(&self, other: &Self) -> bool {
+        let other = Self {
+            names: self.names,
+            ..other.clone()
+        };
+        *self == other
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let dnsflow = Self {
             enabled: section.or("enabled", true),

@@ -1,6 +1,7 @@
 //! From records of connections, totals since each began, to rows of the period, deltas.
 
 mod domains;
+mod handover;
 mod listeners;
 mod live;
 mod udp;
@@ -14,6 +15,7 @@ use hashbrown::HashMap;
 use weir_ebpf_common::netflow::{TcpRecord, direction, kind, owner, state};
 use weir_proto::flow::v1::{Direction, DirectionSource, FlowEvent, Transport};
 
+pub use self::handover::Handover;
 use self::{
     domains::Domains,
     listeners::Listeners,
@@ -22,9 +24,14 @@ use self::{
 };
 use super::{
     nat::Translations,
-    rows::{Period, Reason, Row, RowKey, Rows},
+    rows::{Delta, Period, Reason, Row, RowKey, Rows},
 };
-use crate::{names::Names, owners::Owners, process::Processes};
+use crate::{
+    drop::{Dropper, Flow},
+    names::Names,
+    owners::Owners,
+    process::Processes,
+};
 
 const AF_INET6: u16 = 10;
 
@@ -49,8 +56,14 @@ pub(super) struct Connections {
     per_connection: bool,
     unsettled: bool,
     domains: Domains,
+    /// What a collector before this one had reported of connections that live on.
+    before: Option<Handover>,
+    /// What is left to the one after this.
+    after: Option<Handover>,
     /// The real peers of translated connections, if they are followed.
     pub(super) translations: Option<Translations>,
+    /// What is left out.
+    pub(super) drops: Dropper,
     /// Where owners of sockets are told, if anybody asks.
     pub(super) owners: Option<Arc<Owners>>,
     pub(super) tally: Tally,
@@ -72,7 +85,10 @@ impl Connections {
             per_connection,
             unsettled: false,
             domains: Domains::default(),
+            before: None,
+            after: None,
             translations: None,
+            drops: Dropper::default(),
             owners: None,
             tally: Tally::default(),
         }
@@ -127,12 +143,12 @@ impl Connections {
                 self.tally.table_full += 1;
                 continue;
             }
-            let mut connection = Connection::NEW;
-            connection.advance(&record);
+            let mut connection = self.taken_over(&record);
             connection.seen = self.pass;
-            connection.guess = Some(self.listeners.guess(&record));
             self.live.insert(ConnectionKey::from(&record), connection);
         }
+        let left = self.before.take();
+        self.tally.end_unseen += left.map_or(0, |left| left.len() as u64);
         self.adopted.shrink_to(0);
         self.listeners.known.shrink_to(0);
     }
@@ -154,6 +170,9 @@ impl Connections {
             .retain(|_, connection| pass.wrapping_sub(connection.seen) < 2);
         self.tally.end_unseen += (before - self.live.len()) as u64;
         self.live.shrink_to(self.live.len() * 4);
+        if let Some(after) = &mut self.after {
+            after.is_whole();
+        }
     }
 
     /// Ends the period.
@@ -182,17 +201,28 @@ impl Connections {
         }
         let (delta, guess) = (connection.advance(record), connection.guess);
         let domain = connection.domain.clone();
-        let row = self.row(record, guess, None, domain);
-        row.add(delta);
+        if let Some(after) = &mut self.after {
+            after.note(record, connection);
+        }
+        let Some(row) = self.row(record, guess, None, domain, delta, is_new) else {
+            return;
+        };
         row.connections += 1;
         if is_new {
             opened(row, record);
         }
     }
 
-    /// Names the peers of connections from now on.
-    pub(super) fn name_peers(&mut self, names: Arc<Names>) {
-        self.domains.names = Some(names);
+    /// Names the peers of connections from now on, or none of them.
+    pub(super) fn name_peers(&mut self, names: Option<Arc<Names>>) {
+        self.domains.names = names;
+    }
+
+    /// From now on there is room for `most`, and every connection has rows of its own, or not. Those that are followed
+    /// stay so.
+    pub(super) fn set(&mut self, most: usize, per_connection: bool) {
+        self.most = most;
+        self.per_connection = per_connection;
     }
 
     /// Takes up ended connections that have waited for their names long enough, or all of them from now on.
@@ -225,8 +255,9 @@ impl Connections {
             None if is_new => self.domains.of(record, dst),
             domain => domain,
         };
-        let row = self.row(record, guess, None, domain);
-        row.add(delta);
+        let Some(row) = self.row(record, guess, None, domain, delta, is_new) else {
+            return;
+        };
         row.closed += 1;
         row.reset += u64::from(ended_by_reset(record));
         if is_new {
@@ -239,26 +270,30 @@ impl Connections {
         let domain = self
             .domains
             .of(record, address(record.family, record.remote));
-        let reason = Reason::from_errno(record.error);
-        let row = self.row(record, None, Some(reason), domain);
-        row.failed += 1;
-        row.add(attempt.advance(record));
+        let delta = attempt.advance(record);
+        let reason = Some(Reason::from_errno(record.error));
+        if let Some(row) = self.row(record, None, reason, domain, delta, true) {
+            row.failed += 1;
+        }
     }
 
+    /// The row of a connection, with `delta` added; `None` if a rule drops it. `is_new` says whether it was never
+    /// seen before.
     fn row(
         &mut self,
         record: &TcpRecord,
         guessed: Option<(Direction, DirectionSource)>,
         reason: Option<Reason>,
         domain: Option<Arc<str>>,
-    ) -> &mut Row {
+        delta: Delta,
+        is_new: bool,
+    ) -> Option<&mut Row> {
         let (src, dst) = (
             address(record.family, record.local),
             address(record.family, record.remote),
         );
         let local = SocketAddr::new(src, record.local_port);
         let remote = SocketAddr::new(dst, record.remote_port);
-        let peer = self.real_peer(Transport::Tcp, local, remote, record.netns);
         let (direction, source) = match record.facts.direction {
             direction::CONNECT => (Direction::Outgoing, DirectionSource::Connect),
             direction::ACCEPT => (Direction::Incoming, DirectionSource::Accept),
@@ -276,7 +311,20 @@ impl Connections {
             let local = (Transport::Tcp, record.netns, src, record.local_port);
             owners.learn(local, Arc::clone(&process));
         }
-        self.rows.row(RowKey {
+        let flow = Flow {
+            src: local,
+            dst: remote,
+            transport: Transport::Tcp,
+            direction,
+            process: &process.name,
+            container: &process.container,
+            netns: record.netns,
+        };
+        if self.drops.drops(&flow, delta.dropped(is_new.into())) {
+            return None;
+        }
+        let peer = self.real_peer(Transport::Tcp, local, remote, record.netns);
+        let row = self.rows.row(RowKey {
             transport: Transport::Tcp,
             src,
             dst,
@@ -289,7 +337,9 @@ impl Connections {
             nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
             process,
             domain,
-        })
+        });
+        row.add(delta);
+        Some(row)
     }
 
     fn real_peer(

@@ -56,7 +56,7 @@ impl Chosen {
         }
     }
 
-    pub(super) fn none(event: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn none(event: &'static str, reason: impl Into<String>) -> Self {
         Self::new(event, "none", reason)
     }
 }

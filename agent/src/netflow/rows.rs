@@ -11,7 +11,7 @@ use weir_proto::flow::v1::{
     Direction, DirectionSource, DomainSource, FlowEvent, Netflow, Transport, flow_event::Data,
 };
 
-use crate::process::Process;
+use crate::{drop::Amount, process::Process};
 
 /// Why a connect failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +120,17 @@ pub(super) struct Delta {
     pub(super) rtt_var_us: u32,
 }
 
+impl Delta {
+    /// What is counted when a rule drops this, with so many connections that began.
+    pub(super) fn dropped(self, connections: u64) -> Amount {
+        Amount {
+            items: connections,
+            packets: self.packets_read + self.packets_written,
+            bytes: self.bytes_read + self.bytes_written,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     delta: Delta,
@@ -205,7 +216,6 @@ impl Row {
                 connect_latency_max_us: connected.then_some(self.connect_max_ns as f64 / 1e3),
                 connections: self.connections,
             })),
-            ..FlowEvent::default()
         }
     }
 }

@@ -127,6 +127,11 @@ impl SockDiag {
         Ok(sock_diag)
     }
 
+    /// From now on remembers the owners of so many connections.
+    pub fn limit(&mut self, connections: usize) {
+        self.table.limit(connections);
+    }
+
     /// Begins to observe new namespaces, and lets go of those that are gone. Call after each refresh.
     pub fn follow(&mut self, namespaces: &Namespaces) {
         let refused = self.places.follow(namespaces);

@@ -39,6 +39,13 @@ impl Source {
         }
     }
 
+    /// From now on remembers so many connections, where it remembers any.
+    pub(super) fn limit(&mut self, connections: usize) {
+        if let Self::WithoutEbpf(source) = self {
+            source.limit(connections);
+        }
+    }
+
     /// Adopts the connections that are there already.
     pub(super) fn adopt(&mut self, connections: &mut Connections) {
         match self {

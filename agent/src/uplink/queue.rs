@@ -39,14 +39,35 @@ struct Inner {
     sent: u64,
     closed: bool,
     tally: Tally,
+    limit: usize,
 }
 
 /// The queue between the collectors and the uplink.
 #[derive(Debug)]
 pub struct Queue {
     inner: Mutex<Inner>,
-    limit: usize,
     changed: Notify,
+}
+
+impl Inner {
+    /// Drops what exceeds the limit: the oldest batch that was never sent first.
+    fn shed(&mut self) {
+        while self.bytes > self.limit {
+            let sent = self.sent;
+            let oldest = self
+                .batches
+                .iter()
+                .position(|kept| kept.batch.sequence > sent)
+                .unwrap_or(0);
+            let Some(kept) = self.batches.remove(oldest) else {
+                break;
+            };
+            let rows = kept.batch.events.len() as u64;
+            self.bytes -= kept.bytes;
+            self.tally.queued_rows -= rows;
+            self.tally.dropped_rows += rows;
+        }
+    }
 }
 
 impl Queue {
@@ -54,8 +75,10 @@ impl Queue {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
-            inner: Mutex::default(),
-            limit,
+            inner: Mutex::new(Inner {
+                limit,
+                ..Inner::default()
+            }),
             changed: Notify::new(),
         }
     }
@@ -82,23 +105,16 @@ impl Queue {
             batch: Arc::new(batch),
             bytes,
         });
-        while inner.bytes > self.limit {
-            let sent = inner.sent;
-            let oldest = inner
-                .batches
-                .iter()
-                .position(|kept| kept.batch.sequence > sent)
-                .unwrap_or(0);
-            let Some(kept) = inner.batches.remove(oldest) else {
-                break;
-            };
-            let rows = kept.batch.events.len() as u64;
-            inner.bytes -= kept.bytes;
-            inner.tally.queued_rows -= rows;
-            inner.tally.dropped_rows += rows;
-        }
+        inner.shed();
         drop(inner);
         self.changed.notify_one();
+    }
+
+    /// From now on at most `limit` bytes. What is more goes, and is counted, as when a batch comes.
+    pub fn limit(&self, limit: usize) {
+        let mut inner = self.lock();
+        inner.limit = limit;
+        inner.shed();
     }
 
     /// The first batch after `sequence`; it counts as sent from now on.

@@ -179,7 +179,7 @@ fn tags(
     tags.up_to(LONGEST_DOMAIN, "dst_domain", event.dst_domain)?;
     tags.word("dst_domain_source", domain_source);
     tags.set("dst_ip", dst.to_smolstr());
-    tags.word("dst_ip_type", Some(address::kind(dst)));
+    tags.word("dst_ip_type", Some(weir_script::kind_of(dst)));
     if !event.dst_nat_ip.is_empty() {
         let real = address::parse(&event.dst_nat_ip).ok_or(Malformed::Address)?;
         tags.set("dst_nat_ip", real.to_smolstr());
@@ -193,7 +193,7 @@ fn tags(
     tags.text("process_name", event.process_name)?;
     tags.word("source", Some(source));
     tags.set("src_ip", src.to_smolstr());
-    tags.word("src_ip_type", Some(address::kind(src)));
+    tags.word("src_ip_type", Some(weir_script::kind_of(src)));
     tags.port("src_port", event.src_port)?;
     tags.word("sub_source", Some("N/A"));
     tags.word("transport", Some(transport));

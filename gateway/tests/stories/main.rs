@@ -1,5 +1,6 @@
 //! What agents and users get from a running gateway, over its real ports.
 
+mod budget;
 mod documentation;
 mod flow_export;
 mod golden;

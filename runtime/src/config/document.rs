@@ -9,13 +9,13 @@ use super::mistake::{Mistake, Place, Position};
 /// Nesting beyond this is no configuration, and would cost stack.
 const MAX_DEPTH: usize = 32;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
-    pub(super) at: Position,
+    pub(super) at: Place,
     pub(super) value: Value,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Value {
     /// Nothing, `~` or `null`: the same as leaving the key out.
     Nothing,
@@ -36,13 +36,13 @@ impl Value {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Mapping(Vec<Entry>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) key: String,
-    pub(super) at: Position,
+    pub(super) at: Place,
     pub(super) node: Node,
 }
 
@@ -53,6 +53,53 @@ impl Mapping {
 
     pub(super) fn entries(&self) -> &[Entry] {
         &self.0
+    }
+
+    /// Keeps these keys only.
+    pub(super) fn retain(&mut self, keys: &[&str]) {
+        self.0.retain(|entry| keys.contains(&entry.key.as_str()));
+    }
+
+    /// Takes over what `layer` has; where both have a group of keys, key by key. Nothing is as good as no key.
+    pub(super) fn overlay(&mut self, layer: Self) {
+        for entry in layer.0 {
+            if matches!(entry.node.value, Value::Nothing) {
+                continue;
+            }
+            let own = self.0.iter_mut().find(|own| own.key == entry.key);
+            match (own, entry) {
+                (None, entry) => self.0.push(entry),
+                (Some(own), entry) => match (&mut own.node.value, entry.node.value) {
+                    (Value::Map(own), Value::Map(inner)) => own.overlay(inner),
+                    (_, value) => {
+                        own.at = entry.at;
+                        own.node = Node {
+                            at: entry.node.at,
+                            value,
+                        };
+                    }
+                },
+            }
+        }
+    }
+
+    /// Says of every place in it that it is in what lies over the file.
+    pub(super) fn lift(&mut self) {
+        for entry in &mut self.0 {
+            entry.at.lift();
+            entry.node.lift();
+        }
+    }
+}
+
+impl Node {
+    fn lift(&mut self) {
+        self.at.lift();
+        match &mut self.value {
+            Value::Map(map) => map.lift(),
+            Value::List(items) => items.iter_mut().for_each(Self::lift),
+            Value::Nothing | Value::Scalar(_) => {}
+        }
     }
 }
 
@@ -140,7 +187,7 @@ impl<'a> Builder<'a, '_> {
             Event::MappingStart(..) => self.map(path, depth)?,
             _ => Value::Nothing,
         };
-        let at = position(span.start);
+        let at = Place::At(position(span.start));
         Ok(Node { at, value })
     }
 
@@ -175,12 +222,12 @@ impl<'a> Builder<'a, '_> {
             let (event, value_span) = self.next(&key_path)?;
             let node = self.node(event, value_span, &key_path, depth + 1)?;
             let Some(key) = key else { continue };
-            if let Some(first) = map.get(&key) {
-                let message = format!("given twice; first on line {}", first.at.line);
+            if let Some(Place::At(first)) = map.get(&key).map(|entry| &entry.at) {
+                let message = format!("given twice; first on line {}", first.line);
                 self.mistake(span.start, &key_path, message);
                 continue;
             }
-            let at = position(span.start);
+            let at = Place::At(position(span.start));
             map.0.push(Entry { key, at, node });
         }
     }

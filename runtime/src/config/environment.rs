@@ -6,7 +6,7 @@ use super::{
 };
 
 /// The variables that begin with the prefix of this process.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
     prefix: String,
     variables: Vec<(String, String)>,

@@ -18,8 +18,19 @@ pub enum Place {
     File,
     /// At a position of the file.
     At(Position),
+    /// At a position of what lies over the file.
+    Over(Position),
     /// In an environment variable of this name.
     Variable(String),
+}
+
+impl Place {
+    /// The same position, of what lies over the file.
+    pub(super) fn lift(&mut self) {
+        if let Self::At(position) = self {
+            *self = Self::Over(*position);
+        }
+    }
 }
 
 /// One mistake.
@@ -38,17 +49,43 @@ pub struct Mistake {
 #[derive(Debug, Clone)]
 pub struct Mistakes {
     file: String,
+    /// What lies over the file.
+    layer: String,
     list: Vec<Mistake>,
 }
 
 impl Mistakes {
-    pub(super) fn new(file: &str, mut list: Vec<Mistake>) -> Self {
+    pub(super) fn new(file: &str, layer: &str, mut list: Vec<Mistake>) -> Self {
         list.sort();
         list.dedup();
         Self {
             file: file.to_owned(),
+            layer: layer.to_owned(),
             list,
         }
+    }
+
+    /// Each mistake in one line: its place, its key and what is wrong.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.list.iter().map(
+            |Mistake {
+                 place,
+                 key,
+                 message,
+             }| {
+                let place = match place {
+                    Place::File => self.file.clone(),
+                    Place::At(at) => format!("{}:{}:{}", self.file, at.line, at.column),
+                    Place::Over(at) => format!("{}:{}:{}", self.layer, at.line, at.column),
+                    Place::Variable(name) => format!("environment variable {name}"),
+                };
+                let key = match key.as_str() {
+                    "" => String::new(),
+                    key => format!(": {key}"),
+                };
+                format!("{place}{key}: {message}")
+            },
+        )
     }
 
     /// The mistakes, at least one.
@@ -64,16 +101,8 @@ impl fmt::Display for Mistakes {
         let count = self.list.len();
         let plural = if count == 1 { "" } else { "s" };
         write!(f, "{count} mistake{plural} in the configuration:")?;
-        for mistake in &self.list {
-            match &mistake.place {
-                Place::File => write!(f, "\n  {}", self.file)?,
-                Place::At(at) => write!(f, "\n  {}:{}:{}", self.file, at.line, at.column)?,
-                Place::Variable(name) => write!(f, "\n  environment variable {name}")?,
-            }
-            if !mistake.key.is_empty() {
-                write!(f, ": {}", mistake.key)?;
-            }
-            write!(f, ": {}", mistake.message)?;
+        for line in self.lines() {
+            write!(f, "\n  {line}")?;
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! Reading values from one section of a configuration.
 
+mod groups;
+
 use super::{
     Key,
     document::{Mapping, Node, Value, join},
     environment::Environment,
-    mistake::{Mistake, Place, Position, one_line},
+    mistake::{Mistake, Place, one_line},
     nearest::nearest,
     scalar::Scalar,
 };
@@ -15,7 +17,7 @@ use super::{
 pub struct Section<'a> {
     path: String,
     /// Where its first key is written, if it is in the file.
-    at: Option<Position>,
+    at: Option<Place>,
     map: Option<&'a Mapping>,
     reader: &'a mut Reader,
 }
@@ -59,43 +61,6 @@ impl<'a> Section<'a> {
         self.inner(key)
     }
 
-    /// The sections under `key`, where the writer chooses the names (lower-case letters,
-    /// digits, `-` and `_`); in the order of the file. An environment variable can
-    /// override a key of a section in the file, but not add a section. For
-    /// [`Document::keys`](super::Document::keys) there is one, called `<name>`.
-    pub fn sections<T>(
-        &mut self,
-        key: &'static str,
-        mut read: impl FnMut(&str, &mut Section<'_>) -> T,
-    ) -> Vec<(String, T)> {
-        let mut group = self.inner(key);
-        let mut names: Vec<String> = Vec::new();
-        if group.reader.listing {
-            names.push("<name>".to_owned());
-        }
-        for entry in group.map.into_iter().flat_map(Mapping::entries) {
-            let is_plain = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
-            let name = entry.key.as_str();
-            if !name.is_empty() && name.chars().all(is_plain) {
-                names.push(name.to_owned());
-            } else {
-                let path = join(&group.path, name);
-                group.reader.remember(&path, None, false);
-                let message = "a name is made of a-z, 0-9, `-` and `_`";
-                group
-                    .reader
-                    .mistake(Place::At(entry.at), path, message.to_owned());
-            }
-        }
-        names
-            .into_iter()
-            .map(|name| {
-                let value = read(&name, &mut group.inner(&name));
-                (name, value)
-            })
-            .collect()
-    }
-
     fn inner(&mut self, key: &str) -> Section<'_> {
         let path = join(&self.path, key);
         self.reader.remember(&path, None, true);
@@ -104,7 +69,7 @@ impl<'a> Section<'a> {
             None | Some(Value::Nothing) => None,
             Some(Value::Map(map)) => Some(map),
             Some(other) => {
-                let place = node.map_or(Place::File, |node| Place::At(node.at));
+                let place = node.map_or(Place::File, |node| node.at.clone());
                 let message = format!("expected a group of keys, found {}", other.what());
                 self.reader.mistake(place, path.clone(), message);
                 None
@@ -112,7 +77,7 @@ impl<'a> Section<'a> {
         };
         Section {
             path,
-            at: node.map(|node| node.at),
+            at: node.map(|node| node.at.clone()),
             map,
             reader: self.reader,
         }
@@ -144,7 +109,7 @@ impl<'a> Section<'a> {
             // Known, so that it is not called unknown as well.
             self.reader.remember(&path, None, false);
             self.reader
-                .mistake(Place::At(node.at), path, message.to_owned());
+                .mistake(node.at.clone(), path, message.to_owned());
         }
     }
 
@@ -153,7 +118,7 @@ impl<'a> Section<'a> {
         self.list_or(key, Vec::new())
     }
 
-    /// The values listed under `key`, or `default` if it is not given.
+    /// The values listed under `key`, or `default` if it is not given. One value alone is a list of one.
     pub fn list_or<T: Scalar>(&mut self, key: &'static str, default: Vec<T>) -> Vec<T> {
         let path = join(&self.path, key);
         let shown: Vec<String> = default.iter().map(Scalar::show).collect();
@@ -172,6 +137,7 @@ impl<'a> Section<'a> {
                 .collect(),
             Given::File(node) => match &node.value {
                 Value::Nothing => default,
+                Value::Scalar(_) => self.reader.node(node, path).into_iter().collect(),
                 Value::List(items) => items
                     .iter()
                     .enumerate()
@@ -179,7 +145,7 @@ impl<'a> Section<'a> {
                     .collect(),
                 other => {
                     let message = format!("expected a list, found {}", other.what());
-                    self.reader.mistake(Place::At(node.at), path, message);
+                    self.reader.mistake(node.at.clone(), path, message);
                     Vec::new()
                 }
             },
@@ -206,7 +172,7 @@ impl<'a> Section<'a> {
                     .collect(),
                 other => {
                     let message = format!("expected names and values, found {}", other.what());
-                    self.reader.mistake(Place::At(node.at), path, message);
+                    self.reader.mistake(node.at.clone(), path, message);
                     Vec::new()
                 }
             },
@@ -219,8 +185,8 @@ impl<'a> Section<'a> {
         let path = join(&self.path, key);
         let place = match self.given(key, &path) {
             Given::Variable(name, _) => Place::Variable(name),
-            Given::File(node) => Place::At(node.at),
-            Given::Nowhere => self.at.map_or(Place::File, Place::At),
+            Given::File(node) => node.at.clone(),
+            Given::Nowhere => self.at.clone().unwrap_or(Place::File),
         };
         self.reader.mistake(place, path, message.into());
     }
@@ -294,16 +260,24 @@ impl Reader {
                 .iter()
                 .find(|known| known.path == path && !entry.key.contains('.'));
             match known {
-                Some(known) if known.is_section => {
-                    if let Value::Map(inner) = &entry.node.value {
-                        self.find_unknown(inner, &path);
-                    }
-                }
+                Some(known) if known.is_section => match &entry.node.value {
+                    Value::Map(inner) => self.find_unknown(inner, &path),
+                    Value::List(items) => self.find_unknown_in(items, &path),
+                    Value::Nothing | Value::Scalar(_) => {}
+                },
                 Some(_) => {}
                 None => {
                     let message = format!("unknown key{}", self.hint(section, &entry.key));
-                    self.mistake(Place::At(entry.at), path, message);
+                    self.mistake(entry.at.clone(), path, message);
                 }
+            }
+        }
+    }
+
+    fn find_unknown_in(&mut self, items: &[Node], path: &str) {
+        for (index, item) in items.iter().enumerate() {
+            if let Value::Map(inner) = &item.value {
+                self.find_unknown(inner, &format!("{path}[{index}]"));
             }
         }
     }
@@ -339,10 +313,10 @@ impl Reader {
 
     fn node<T: Scalar>(&mut self, node: &Node, path: String) -> Option<T> {
         match &node.value {
-            Value::Scalar(text) => self.scalar(text, Place::At(node.at), path),
+            Value::Scalar(text) => self.scalar(text, node.at.clone(), path),
             other => {
                 let message = format!("expected {}, found {}", T::WHAT, other.what());
-                self.mistake(Place::At(node.at), path, message);
+                self.mistake(node.at.clone(), path, message);
                 None
             }
         }

@@ -1,5 +1,6 @@
 //! Stories of people who write configurations, and of the mistakes they make.
 
+mod layers;
 mod named;
 
 use std::{net::SocketAddr, time::Duration};

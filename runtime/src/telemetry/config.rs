@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use crate::config::{Scalar, Section};
 
 /// Where and how a process sends what it says about itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where to, as `http://HOST:PORT`.
     pub endpoint: String,

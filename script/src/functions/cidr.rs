@@ -9,7 +9,7 @@ use vrl::prelude::{
 };
 
 use super::own::{address, failed};
-use crate::{lookups::Lookups, subnets::Cidr};
+use crate::lookups::{Cidr, Lookups};
 
 /// The function `subnet`.
 #[derive(Debug)]

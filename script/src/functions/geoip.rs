@@ -27,7 +27,7 @@ impl Function for GeoIp {
     }
 
     fn usage(&self) -> &'static str {
-        "The place of an address as country, country_iso, province, province_iso, city, lat and lon, as far as they are known; null for one that is nowhere."
+        "The place of an address as country, country_code, province, province_code, city, latitude and longitude, as far as they are known; null for one that is nowhere."
     }
 
     fn category(&self) -> &'static str {
@@ -78,12 +78,12 @@ impl FunctionExpression for GeoIpFn {
         let number = || Kind::float().or_undefined();
         let parts = [
             ("country", text()),
-            ("country_iso", text()),
+            ("country_code", text()),
             ("province", text()),
-            ("province_iso", text()),
+            ("province_code", text()),
             ("city", text()),
-            ("lat", number()),
-            ("lon", number()),
+            ("latitude", number()),
+            ("longitude", number()),
         ];
         let parts = parts.map(|(key, kind)| (Field::from(key), kind));
         TypeDef::object(BTreeMap::from(parts))

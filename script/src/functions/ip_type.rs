@@ -7,7 +7,7 @@ use vrl::prelude::{
 };
 
 use super::own::address;
-use crate::address::ip_type;
+use crate::address::kind_of;
 
 /// The function.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ struct IpTypeFn {
 impl FunctionExpression for IpTypeFn {
     fn resolve(&self, context: &mut Context<'_>) -> Resolved {
         let address = address(&self.ip.resolve(context)?);
-        Ok(address.map_or(Value::Null, |address| Value::from(ip_type(address))))
+        Ok(address.map_or(Value::Null, |address| Value::from(kind_of(address))))
     }
 
     fn type_def(&self, _state: &TypeState) -> TypeDef {

@@ -15,7 +15,7 @@ use super::{
 use crate::{address, lookups::Lookups};
 
 /// The functions that look something up in `lookups`, and `sample`.
-pub fn functions(lookups: &Arc<Lookups>) -> Vec<Box<dyn Function>> {
+pub fn own(lookups: &Arc<Lookups>) -> Vec<Box<dyn Function>> {
     let shared = || Arc::clone(lookups);
     vec![
         Box::new(GeoIp(shared())),

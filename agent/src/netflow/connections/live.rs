@@ -24,7 +24,7 @@ impl From<&TcpRecord> for ConnectionKey {
 }
 
 /// A connection that lives over the end of a period: what was already reported of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Connection {
     bytes_sent: u64,
     bytes_received: u64,
@@ -52,6 +52,11 @@ impl Connection {
         domain: None,
         looked: 0,
     };
+
+    /// Whether more was reported of it than `record` has: it is another one in the same place.
+    pub(super) fn is_ahead_of(&self, record: &TcpRecord) -> bool {
+        self.bytes_sent > record.bytes_sent || self.bytes_received > record.bytes_received
+    }
 
     /// Takes over the record's totals and returns what is new. A total read in the middle of an update
     /// may be behind the one before: then there is nothing new yet.

@@ -73,6 +73,10 @@ impl Table {
         }
     }
 
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
+
     pub(super) fn begin_pass(&mut self) {
         self.pass = self.pass.wrapping_add(1);
     }

@@ -56,6 +56,10 @@ impl WithoutEbpf {
         })
     }
 
+    pub(super) fn limit(&mut self, connections: usize) {
+        self.sock_diag.limit(connections);
+    }
+
     pub(super) fn hooks(&self) -> &[Chosen] {
         &self.hooks
     }

@@ -23,10 +23,8 @@ use vrl::value::Value;
 
 pub use self::place::Place;
 use self::{cache::Cache, database::Database};
-use crate::{
-    address::is_public,
-    watched::{Look, Watch},
-};
+use super::watched::{Look, Watch};
+use crate::address::is_public;
 
 /// What the databases of a folder end with.
 const ENDING: &str = ".mmdb";
@@ -198,12 +196,12 @@ impl Found {
         let number = |number: Option<f64>| Some(Value::from_f64_or_zero(number?));
         let parts = [
             ("country", text(&place.country)),
-            ("country_iso", text(&place.country_iso)),
+            ("country_code", text(&place.country_code)),
             ("province", text(&place.province)),
-            ("province_iso", text(&place.province_iso)),
+            ("province_code", text(&place.province_code)),
             ("city", text(&place.city)),
-            ("lat", number(place.lat)),
-            ("lon", number(place.lon)),
+            ("latitude", number(place.latitude)),
+            ("longitude", number(place.longitude)),
         ];
         let known = parts.into_iter();
         let known = known.filter_map(|(key, value)| Some((key.into(), value?)));

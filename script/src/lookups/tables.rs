@@ -15,7 +15,7 @@ use vrl::{
     value::Value,
 };
 
-use crate::watched::{Look, Watch};
+use super::watched::{Look, Watch};
 
 /// Largest file; in memory it takes two to three times that.
 const LARGEST: u64 = 64 * 1024 * 1024;

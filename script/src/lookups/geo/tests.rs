@@ -123,12 +123,12 @@ fn flat_records_of_both_families_are_read_from_two_files() {
         place,
         Place {
             country: text("United States"),
-            country_iso: text("US"),
+            country_code: text("US"),
             province: text("California"),
-            province_iso: None,
+            province_code: None,
             city: text("Mountain View"),
-            lat: Some(37.422),
-            lon: Some(-122.085),
+            latitude: Some(37.422),
+            longitude: Some(-122.085),
         }
     );
     let place = geo.place(ip("::ffff:202.96.134.133")).expect("a place");
@@ -137,12 +137,12 @@ fn flat_records_of_both_families_are_read_from_two_files() {
         (text("Guangzhou"), text("Guangdong"))
     );
     assert_eq!(
-        (place.country, place.province_iso),
+        (place.country, place.province_code),
         (text("China"), text("CN-GD"))
     );
     let place = geo.place(ip("203.80.96.10")).expect("a place");
     assert_eq!(
-        (place.country_iso, place.province_iso),
+        (place.country_code, place.province_code),
         (text("HK"), text("CN-HK"))
     );
     let place = geo.place(ip("2400:3200::1")).expect("a place");
@@ -186,23 +186,23 @@ fn records_as_geoip2_has_them_are_read() {
         place,
         Place {
             country: text("Germany"),
-            country_iso: text("DE"),
+            country_code: text("DE"),
             province: text("Land Berlin"),
-            province_iso: text("DE-BE"),
+            province_code: text("DE-BE"),
             city: text("Berlin"),
-            lat: Some(52.5244),
-            lon: Some(13.4105),
+            latitude: Some(52.5244),
+            longitude: Some(13.4105),
         }
     );
     assert_eq!(city_of(&geo, "2a01:4f8::1").as_deref(), Some("Falkenstein"));
     let place = geo.place(ip("61.139.2.69")).expect("a place");
     assert_eq!(
-        (place.province, place.province_iso),
+        (place.province, place.province_code),
         (text("Sichuan"), text("CN-SC"))
     );
     let place = geo.place(ip("7.1.1.1")).expect("a place");
     assert_eq!(
-        (place.country, place.country_iso),
+        (place.country, place.country_code),
         (text("Utopia"), text("QQ"))
     );
     assert_eq!((place.province, place.city), (None, None));

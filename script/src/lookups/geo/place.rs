@@ -14,17 +14,17 @@ pub struct Place {
     /// The English short name of the country or territory.
     pub country: Option<Text>,
     /// Its code of ISO 3166-1, two capital letters.
-    pub country_iso: Option<Text>,
+    pub country_code: Option<Text>,
     /// The English name of the first division of the country: state, province, region.
     pub province: Option<Text>,
     /// Its code of ISO 3166-2, such as `CN-SD`.
-    pub province_iso: Option<Text>,
+    pub province_code: Option<Text>,
     /// The English name of the city, without a district.
     pub city: Option<Text>,
     /// Degrees north, to four places behind the point.
-    pub lat: Option<f64>,
+    pub latitude: Option<f64>,
     /// Degrees east, to four places behind the point.
-    pub lon: Option<f64>,
+    pub longitude: Option<f64>,
 }
 
 impl Place {
@@ -38,7 +38,7 @@ impl Place {
         let country = country.or_else(|| Some(Text::new(nested?.name()?)));
         let mut place = Self {
             country,
-            country_iso: code.as_deref().map(Text::new),
+            country_code: code.as_deref().map(Text::new),
             city: record.city.as_ref().and_then(|own| own.name()).map(city),
             ..Self::default()
         };
@@ -53,24 +53,26 @@ impl Place {
         let code = own.and_then(|own| own.code());
         if let Some((code, name)) = chinese_province(country, name.unwrap_or_default()) {
             self.province = Some(Text::new_static(name));
-            self.province_iso = Some(Text::new_static(code));
+            self.province_code = Some(Text::new_static(code));
             return;
         }
         self.province = name.map(Text::new);
-        self.province_iso = code.map(|code| Text::new(format!("{country}-{code}")));
+        self.province_code = code.map(|code| Text::new(format!("{country}-{code}")));
     }
 
     /// A position is two numbers. Databases say 0, 0 where they know none.
     fn set_position(&mut self, record: &Record<'_>) {
         let nested = record.location.as_ref();
-        let lat = record.latitude.or_else(|| nested?.latitude);
-        let lon = record.longitude.or_else(|| nested?.longitude);
-        let (Some(Degrees(lat)), Some(Degrees(lon))) = (lat, lon) else {
+        let latitude = record.latitude.or_else(|| nested?.latitude);
+        let longitude = record.longitude.or_else(|| nested?.longitude);
+        let (Some(Degrees(latitude)), Some(Degrees(longitude))) = (latitude, longitude) else {
             return;
         };
-        let is_somewhere = lat.abs() <= 90.0 && lon.abs() <= 180.0 && (lat, lon) != (0.0, 0.0);
+        let is_somewhere = latitude.abs() <= 90.0
+            && longitude.abs() <= 180.0
+            && (latitude, longitude) != (0.0, 0.0);
         if is_somewhere {
-            (self.lat, self.lon) = (Some(rounded(lat)), Some(rounded(lon)));
+            (self.latitude, self.longitude) = (Some(rounded(latitude)), Some(rounded(longitude)));
         }
     }
 }
