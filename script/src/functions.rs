@@ -47,3 +47,6 @@ pub(crate) fn all(own: Vec<Box<dyn Function>>) -> Vec<Box<dyn Function>> {
 
 pub(crate) use self::emit::emitted_path;
 pub use self::own::own;
+
+#[cfg(test)]
+mod tests;
