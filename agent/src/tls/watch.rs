@@ -86,12 +86,17 @@ impl Watch {
         if let Err(error) = poll(&mut fds, Some(&wait)) {
             tracing::trace!(%error, "interrupted");
         }
-        while let Some(pid) = self.kernel.next_exec() {
-            self.begun(pid);
-        }
+        self.decide_new();
         self.look_at_new();
         if self.looked.elapsed() >= self.period() {
             self.look_at_all();
+        }
+    }
+
+    /// Decides about the processes that the kernel tells of.
+    fn decide_new(&mut self) {
+        while let Some(pid) = self.kernel.next_exec() {
+            self.begun(pid);
         }
     }
 
@@ -183,6 +188,8 @@ impl Watch {
         };
         for file in files {
             if !self.files.contains_key(&file.id) {
+                // To read a file takes longer than some processes take to their first call.
+                self.decide_new();
                 let Some(places) = self.read(pid, &file) else {
                     // The process is gone; another one will show the file again.
                     return;

@@ -186,7 +186,7 @@ fn frames_of(way: &[&Seen]) -> anyhow::Result<(u64, u64)> {
 fn python_is_read_in_both_roles_also_where_it_does_its_own_input_and_output() -> anyhow::Result<()>
 {
     let site = Site::start()?;
-    let mut reading = Reading::start(&site.certificate.chosen("process"))?;
+    let mut reading = Reading::start(&site.certificate.chosen("file"))?;
     let server = r#"
 import asyncio, ssl
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -252,5 +252,36 @@ fn processes_that_nobody_has_chosen_are_not_read() -> anyhow::Result<()> {
         seen.iter()
             .all(|seen| seen.local() == at && seen.process() == "nginx")
     );
+    Ok(())
+}
+
+#[test]
+fn with_probes_in_chosen_processes_alone_a_client_that_lives_for_long_is_read() -> anyhow::Result<()>
+{
+    let site = Site::start()?;
+    let client = format!(
+        r#"
+import http.client, ssl
+context = ssl.create_default_context(cafile="cert.pem")
+print("ready", flush=True)
+input()
+connection = http.client.HTTPSConnection("127.0.0.1", {}, context=context)
+connection.request("GET", "/teapot")
+connection.getresponse().read()
+"#,
+        site.http1.port()
+    );
+    let mut client = python(&site, &client)?;
+    client.line(|line| (line == "ready").then_some(()))?;
+    let mut reading = Reading::start(&site.certificate.chosen("process"))?;
+    client.tell("")?;
+    let logged = site.log(1)?;
+    reading.until("both sides", |seen| {
+        let (server, client): (Vec<_>, Vec<_>) = seen
+            .iter()
+            .cloned()
+            .partition(|seen| seen.local() == site.http1);
+        told(&server, true) == logged && told(&client, false) == logged
+    })?;
     Ok(())
 }

@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use weir_integration::{eventually, process::Running};
 
 /// A certificate for 127.0.0.1, and a folder that lives as long as it.
-pub struct Certificate {
+pub(crate) struct Certificate {
     folder: TempDir,
 }
 
 impl Certificate {
-    pub fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let output = Command::new("openssl")
             .args([
@@ -39,18 +39,18 @@ impl Certificate {
         Ok(Self { folder })
     }
 
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
 
-    pub fn certificate(&self) -> PathBuf {
+    pub(crate) fn certificate(&self) -> PathBuf {
         self.folder().join("cert.pem")
     }
 }
 
 impl Certificate {
     /// Copies a program of this host into the folder: nobody else runs that file.
-    pub fn copy_of(&self, program: &str) -> anyhow::Result<PathBuf> {
+    pub(crate) fn copy_of(&self, program: &str) -> anyhow::Result<PathBuf> {
         let path = fs::canonicalize(program).context(program.to_owned())?;
         let name = program.rsplit('/').next().unwrap_or(program);
         let copy = self.folder().join(name);
@@ -61,29 +61,30 @@ impl Certificate {
     }
 
     /// Chooses what runs from the folder, for a section of the configuration.
-    pub fn chosen(&self, scope: &str) -> String {
+    pub(crate) fn chosen(&self, scope: &str) -> String {
         format!("paths: ['{}/*'], scope: {scope}", self.folder().display())
     }
 }
 
 /// An address of this host that nobody listens at.
-pub fn free() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// A running nginx. It serves `/small.txt` (100 bytes) and `/large.bin` (3 MB); `/teapot` is 418, the rest is 404.
-pub struct Site {
-    pub certificate: Certificate,
-    pub process: Running,
-    pub http1: SocketAddr,
-    pub http2: SocketAddr,
+pub(crate) struct Site {
+    pub(crate) certificate: Certificate,
+    /// Ends with the site.
+    _process: Running,
+    pub(crate) http1: SocketAddr,
+    pub(crate) http2: SocketAddr,
 }
 
 /// What the log says of a request: the client's port, the request line and the status.
-pub type Logged = (u16, String, u16);
+pub(crate) type Logged = (u16, String, u16);
 
 impl Site {
-    pub fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let certificate = Certificate::new()?;
         let (http1, http2) = (free()?, free()?);
         let folder = certificate.folder();
@@ -120,14 +121,14 @@ http {{
         })?;
         Ok(Self {
             certificate,
-            process,
+            _process: process,
             http1,
             http2,
         })
     }
 
     /// What it has logged, once it is as many requests.
-    pub fn log(&self, requests: usize) -> anyhow::Result<BTreeSet<Logged>> {
+    pub(crate) fn log(&self, requests: usize) -> anyhow::Result<BTreeSet<Logged>> {
         let text = eventually("nginx to log", || {
             let file = self.certificate.folder().join("access.log");
             let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
@@ -149,7 +150,7 @@ http {{
     }
 
     /// Runs the copy of curl with the certificate.
-    pub fn curl(&self, arguments: &[&str]) -> anyhow::Result<()> {
+    pub(crate) fn curl(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let output = Command::new(self.certificate.copy_of("/usr/bin/curl")?)
             .args(["--silent", "--output", "/dev/null", "--cacert"])
             .arg(self.certificate.certificate())
