@@ -23,6 +23,7 @@ use crate::{
     names::monotonic_ns,
     netflow::kernel::{Chosen, Http, HttpSettings},
     status::{Status, counter},
+    tls::Probes,
     uplink::Queue,
 };
 
@@ -72,6 +73,7 @@ pub struct Shared {
 
 /// The collector's thread.
 pub struct Running {
+    hooks: Vec<Chosen>,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -93,6 +95,8 @@ type Hosts = HashMap<(u32, IpAddr, u16), Box<str>>;
 
 struct Collector {
     http: Http,
+    /// Above TLS, where that is wanted and works.
+    tls: Option<Probes>,
     tracker: Tracker,
     rows: Rows,
     spans: Spans,
@@ -122,8 +126,10 @@ impl Running {
             routes: config.max_routes,
         };
         let routes = Routes::new(config.routes.iter().map(String::as_str))?;
+        let (tls, hooks) = start_tls(config);
         let collector = Collector {
             http,
+            tls,
             tracker: Tracker::new(Settings {
                 max_connections: config.max_connections,
                 timeout: config.timeout,
@@ -145,13 +151,17 @@ impl Running {
             .name("httpflow".to_owned())
             .spawn(move || collector.run(&stopped))
             .map_err(StartError::Thread)?;
-        Ok(Self { stop, thread })
+        Ok(Self {
+            hooks,
+            stop,
+            thread,
+        })
     }
 
-    /// How HTTP is observed is among the hooks of netflow.
+    /// How plaintext above TLS is observed. How HTTP is, is among the hooks of netflow.
     #[must_use]
     pub fn hooks(&self) -> Vec<Chosen> {
-        Vec::new()
+        self.hooks.clone()
     }
 
     /// Reports what is left and ends the thread. Blocks for as long as one look takes.
@@ -184,18 +194,21 @@ impl Collector {
     }
 
     fn wait(&self, most: Duration) {
-        let mut ready = [PollFd::from_borrowed_fd(
-            self.http.pieces.ready(),
-            PollFlags::IN,
-        )];
+        let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let pieces = readable(self.http.pieces.ready());
+        let most = Timespec::try_from(most).ok();
         // An interrupted wait is only a shorter one.
-        let _ready = poll(&mut ready, Timespec::try_from(most).ok().as_ref());
+        let _ready = match &self.tls {
+            Some(tls) => poll(&mut [pieces, readable(tls.ready())], most.as_ref()),
+            None => poll(&mut [pieces], most.as_ref()),
+        };
     }
 
     /// Takes in what is in the ring.
     fn look(&mut self) {
         let Self {
             http,
+            tls,
             tracker,
             rows,
             spans,
@@ -208,6 +221,9 @@ impl Collector {
         self.read += http
             .pieces
             .drain(|piece, bytes| tracker.piece(piece, bytes, &mut take));
+        if let Some(tls) = tls {
+            tls.drain(|piece, bytes| tracker.piece(piece, bytes, &mut take));
+        }
     }
 
     fn tick(&mut self) {
@@ -273,9 +289,28 @@ impl Collector {
         counters.extend(self.rows.counters());
         counters.extend(self.spans.counters());
         counters.extend(self.drops.counters(DROPPED));
+        counters.extend(self.tls.iter().flat_map(Probes::counters));
         counters.push(counter("http_pieces_read", "", self.read));
         counters.push(counter("http_read_failures", "", self.failures));
         self.shared.status.set("httpflow", counters);
+    }
+}
+
+/// Probes, if processes are chosen; and how they observe, or why they cannot.
+fn start_tls(config: &config::Httpflow) -> (Option<Probes>, Vec<Chosen>) {
+    if !config.tls.is_enabled() {
+        return (None, Vec::new());
+    }
+    match Probes::start(&config.tls) {
+        Ok(probes) => {
+            let hooks = probes.hooks().to_vec();
+            (Some(probes), hooks)
+        }
+        Err(error) => {
+            let why = crate::error_chain(&error);
+            tracing::error!("nothing is read above TLS: {why}");
+            (None, vec![Chosen::none("tls", why)])
+        }
     }
 }
 
