@@ -119,7 +119,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The names of peers, if somebody learns them.
     fn learned(&self, config: &Config) -> Option<Arc<Names>> {
-        config.dnsflow.enabled.then(|| Arc::clone(&self.names))
+        (config.dnsflow.enabled || wants_http(config)).then(|| Arc::clone(&self.names))
     }
 }
 
@@ -309,6 +309,7 @@ fn start_httpflow(
         queue: Arc::clone(&shared.queue),
         status: Arc::clone(&shared.status),
         drops: shared.drops.clone(),
+        names: Arc::clone(&shared.names),
     };
     let running = httpflow::Running::start(&config.httpflow, http, shared)?;
     Ok(Box::new(running))

@@ -20,7 +20,7 @@ use super::{Budget, Output, Rows, ServerName, Settings, Spans, Tracker};
 use crate::{
     config,
     drop::{Amount, DropRules, Dropper},
-    names::monotonic_ns,
+    names::{Names, monotonic_ns},
     netflow::kernel::{Chosen, Http, HttpSettings},
     status::{Status, counter},
     tls::Probes,
@@ -69,6 +69,8 @@ pub struct Shared {
     pub status: Arc<Status>,
     /// What is left out.
     pub drops: DropRules,
+    /// Where names of servers are told.
+    pub names: Arc<Names>,
 }
 
 /// The collector's thread.
@@ -214,10 +216,12 @@ impl Collector {
             spans,
             hosts,
             events,
+            shared,
             ..
         } = self;
         let ahead = unix_minus_monotonic_ns();
-        let mut take = |output: Output<'_>| told(&output, rows, spans, hosts, events, ahead);
+        let mut take =
+            |output: Output<'_>| told(&output, rows, spans, hosts, &shared.names, events, ahead);
         self.read += http
             .pieces
             .drain(|piece, bytes| tracker.piece(piece, bytes, &mut take));
@@ -233,10 +237,12 @@ impl Collector {
             spans,
             hosts,
             events,
+            shared,
             ..
         } = self;
         let ahead = unix_minus_monotonic_ns();
-        let mut take = |output: Output<'_>| told(&output, rows, spans, hosts, events, ahead);
+        let mut take =
+            |output: Output<'_>| told(&output, rows, spans, hosts, &shared.names, events, ahead);
         tracker.tick(monotonic_ns(), &mut take);
         self.send_spans();
     }
@@ -320,6 +326,7 @@ fn told(
     rows: &mut Rows,
     spans: &mut Spans,
     hosts: &mut Hosts,
+    names: &Names,
     events: &mut Vec<FlowEvent>,
     ahead_ns: u64,
 ) {
@@ -340,6 +347,12 @@ fn told(
             let server = (ends.netns, ends.remote, ends.remote_port);
             hosts.insert(server, (*name).into());
         }
+        Output::ServerName(ServerName {
+            ends,
+            is_client: true,
+            name,
+            source: DomainSource::Sni,
+        }) => names.learn_server(ends.netns, ends.remote, name, monotonic_ns()),
         Output::ServerName(_) => {}
     }
 }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     drop::{Dropper, Flow},
-    names::Names,
+    names::{Name, Names},
     owners::Owners,
     process::Processes,
 };
@@ -284,7 +284,7 @@ impl Connections {
         record: &TcpRecord,
         guessed: Option<(Direction, DirectionSource)>,
         reason: Option<Reason>,
-        domain: Option<Arc<str>>,
+        domain: Option<Name>,
         delta: Delta,
         is_new: bool,
     ) -> Option<&mut Row> {

@@ -12,7 +12,7 @@ use weir_proto::flow::v1::{
     Direction, DirectionSource, DomainSource, FlowEvent, Netflow, Transport, flow_event::Data,
 };
 
-use crate::{drop::Amount, process::Process};
+use crate::{drop::Amount, names::Name, process::Process};
 
 /// Why a connect failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,7 +70,7 @@ pub(super) struct RowKey {
     pub(super) nat: Option<(IpAddr, Option<u16>)>,
     pub(super) process: Arc<Process>,
     /// The name by which the remote address was resolved.
-    pub(super) domain: Option<Arc<str>>,
+    pub(super) domain: Option<Name>,
 }
 
 impl PartialEq for RowKey {
@@ -205,7 +205,7 @@ impl Row {
             dst_domain_source: key
                 .domain
                 .as_ref()
-                .map_or(DomainSource::Unspecified, |_| DomainSource::Dns)
+                .map_or(DomainSource::Unspecified, |name| name.source)
                 .into(),
             dst_nat_port: key.nat.and_then(|(_, port)| port).map(u32::from),
             data: Some(Data::Netflow(Netflow {
