@@ -2,6 +2,7 @@
 
 mod dnsflow;
 mod httpflow;
+mod tls;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use weir_runtime::{
 pub use self::{
     dnsflow::{Dnsflow, Names},
     httpflow::{Httpflow, Spans},
+    tls::{Scope, Tls},
 };
 use crate::drop;
 

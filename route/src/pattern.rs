@@ -1,96 +1,79 @@
-//! Patterns of users.
+//! Routes that a user has written down.
 
-/// Longest pattern in bytes, and most segments.
-const LONGEST: usize = 256;
+use crate::{ANY, LONGEST, REST, segments};
 
-/// A text that is no pattern.
-#[derive(Debug, thiserror::Error)]
-#[error("`{pattern}` is no pattern of a path: {why}")]
-pub struct PatternError {
-    pattern: String,
-    why: &'static str,
+/// A pattern that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It is no path.
+    #[error("the route `{0}` does not begin with `/`")]
+    NoSlash(String),
+    /// No route is that long.
+    #[error("the route `{0}` is longer than {LONGEST} bytes")]
+    TooLong(String),
+    /// Paths are compared without these.
+    #[error(
+        "the route `{0}` has a query, a fragment or a parameter (`?`, `#`, `;`), which routes do not have"
+    )]
+    Query(String),
+    /// A wildcard stands for whole segments, and `**` only for the last ones.
+    #[error(
+        "the route `{pattern}` has the segment `{segment}`; `*` stands alone between slashes, `**` at the end"
+    )]
+    Wildcard {
+        /// The pattern.
+        pattern: String,
+        /// The segment of it.
+        segment: String,
+    },
 }
 
-#[derive(Debug)]
-enum Segment {
-    Text(Box<str>),
-    /// `*`
-    One,
-}
-
-/// A pattern of paths.
-#[derive(Debug)]
-pub(crate) struct Pattern {
-    text: Box<str>,
-    segments: Vec<Segment>,
-    /// Whether it ends with `**`.
-    is_open: bool,
-}
+/// One route, and which paths it is the route of.
+#[derive(Debug, Clone)]
+pub(crate) struct Pattern(Box<str>);
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Result<Self, PatternError> {
-        let mistake = |why| PatternError {
-            pattern: text.to_owned(),
-            why,
-        };
+        if !text.starts_with('/') {
+            return Err(PatternError::NoSlash(text.to_owned()));
+        }
         if text.len() > LONGEST {
-            return Err(mistake("it is longer than 256 bytes"));
+            return Err(PatternError::TooLong(text.to_owned()));
         }
-        let Some(path) = text.strip_prefix('/') else {
-            return Err(mistake("it does not begin with `/`"));
-        };
-        let (path, is_open) = match path.strip_suffix("/**") {
-            Some(path) => (path, true),
-            None if path == "**" => ("", true),
-            None => (path, false),
-        };
-        let mut segments = Vec::new();
-        for segment in path.split('/') {
-            if segment.contains('*') && segment != "*" {
-                return Err(mistake(
-                    "`*` stands for a whole segment, and `**` only at the end",
-                ));
+        if text.contains(['?', '#', ';']) {
+            return Err(PatternError::Query(text.to_owned()));
+        }
+        let mut rest = text.split('/').peekable();
+        while let Some(segment) = rest.next() {
+            let is_last = rest.peek().is_none();
+            let is_fine = !segment.contains('*') || segment == ANY || segment == REST && is_last;
+            if !is_fine {
+                return Err(PatternError::Wildcard {
+                    pattern: text.to_owned(),
+                    segment: segment.to_owned(),
+                });
             }
-            segments.push(match segment {
-                "*" => Segment::One,
-                text => Segment::Text(text.into()),
-            });
         }
-        if is_open && path.is_empty() {
-            segments.clear();
-        }
-        Ok(Self {
-            text: text.into(),
-            segments,
-            is_open,
-        })
+        Ok(Self(text.into()))
     }
 
     pub(crate) fn text(&self) -> &str {
-        &self.text
+        &self.0
     }
 
+    /// Whether this is the route of `path`, which has no query.
     pub(crate) fn matches(&self, path: &str) -> bool {
-        let Some(path) = path.strip_prefix('/') else {
-            return false;
-        };
-        let mut given = path.split('/');
-        for segment in &self.segments {
-            let Some(given) = given.next() else {
-                return false;
-            };
-            let fits = match segment {
-                Segment::One => !given.is_empty(),
-                Segment::Text(text) => **text == *given,
-            };
-            if !fits {
-                return false;
+        let mut own = self.0.split('/');
+        let mut others = segments(path);
+        loop {
+            match (own.next(), others.next()) {
+                (None, None) => return true,
+                (Some(REST), Some(first)) => return !first.is_empty() || others.next().is_some(),
+                // What stands for several segments is not one: a route must match no other pattern than its path did.
+                (Some(ANY), Some(other)) if !other.is_empty() && other != REST => {}
+                (Some(own), Some(other)) if own == other => {}
+                _ => return false,
             }
-        }
-        match given.next() {
-            // `**` stands for at least one segment, which may be empty.
-            Some(_) => self.is_open,
-            None => !self.is_open,
         }
     }
 }

@@ -1,6 +1,17 @@
-//! Which kind of network an address belongs to.
+//! Addresses, and which kind of network they belong to.
 
 use std::net::{IpAddr, Ipv4Addr};
+
+/// The address that `text` writes; an IPv4-mapped one is IPv4.
+pub(crate) fn parse(text: &str) -> Option<IpAddr> {
+    let address: IpAddr = text.parse().ok()?;
+    Some(address.to_canonical())
+}
+
+/// Whether the address can be somewhere: the others mean another machine in every network.
+pub(crate) fn is_public(address: IpAddr) -> bool {
+    kind_of(address) == "other"
+}
 
 /// `loopback`, `private`, `link_local`, `cgnat`, `multicast` or `other`.
 pub fn kind_of(address: IpAddr) -> &'static str {

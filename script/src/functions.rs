@@ -1,8 +1,14 @@
 //! The functions that programs can call.
 
 mod bounded;
+mod cidr;
 mod emit;
+mod geoip;
+mod ip_type;
 mod own;
+mod route;
+mod sample;
+mod table;
 
 use vrl::{compiler::Function, stdlib};
 
@@ -41,3 +47,6 @@ pub(crate) fn all(own: Vec<Box<dyn Function>>) -> Vec<Box<dyn Function>> {
 
 pub(crate) use self::emit::emitted_path;
 pub use self::own::own;
+
+#[cfg(test)]
+mod tests;

@@ -1,105 +1,106 @@
-//! What programs can look up: places of addresses, names of subnets, tables, routes.
+//! What programs can look up. It can change while they run.
 
-mod file;
-pub mod geo;
-pub mod subnets;
-pub mod tables;
+mod geo;
+mod subnets;
+mod tables;
+mod watched;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use weir_route::{PatternError, Routes};
 
-use self::{
-    geo::Geo,
-    subnets::{SubnetError, Subnets},
-    tables::Tables,
+pub use self::{
+    geo::{Geo, GeoSettings, Place},
+    subnets::{Cidr, CidrError, SubnetError, Subnets},
+    tables::{TableSettings, Tables},
 };
 
-/// Where what can be looked up comes from.
+/// What there is to look up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Databases in the MaxMind DB format; of several that have an address the first counts.
-    pub geoip: Vec<PathBuf>,
-    /// Networks in CIDR notation by the name of the subnet.
-    pub subnets: BTreeMap<String, Vec<String>>,
-    /// CSV files by the name of the table; their first column is the key.
-    pub tables: BTreeMap<String, PathBuf>,
-    /// Patterns of routes: see [`Routes::new`].
+pub struct LookupSettings {
+    /// Databases that know where addresses are.
+    pub geoip: GeoSettings,
+    /// Networks by name.
+    pub subnets: Vec<(String, Vec<Cidr>)>,
+    /// Tables in files.
+    pub tables: Vec<TableSettings>,
+    /// Routes of requests, the most important one first.
     pub routes: Vec<String>,
 }
 
-/// Settings that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// A subnet.
+/// Settings that contradict themselves.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// Of the networks.
     #[error(transparent)]
     Subnet(#[from] SubnetError),
-    /// A pattern of a route.
+    /// Of the routes.
     #[error(transparent)]
     Route(#[from] PatternError),
 }
 
-/// Everything that can be looked up. Shared by all programs, and changed while they run.
+/// Places, networks, tables and routes.
 #[derive(Debug)]
 pub struct Lookups {
-    pub(crate) geo: Geo,
-    pub(crate) tables: Tables,
-    pub(crate) named: ArcSwap<Named>,
-}
-
-/// What has no files of its own.
-#[derive(Debug, Default)]
-pub(crate) struct Named {
-    pub(crate) subnets: Subnets,
-    pub(crate) routes: Routes,
-}
-
-impl Named {
-    fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        Ok(Self {
-            subnets: Subnets::new(&settings.subnets)?,
-            routes: Routes::new(settings.routes.iter().map(String::as_str))?,
-        })
-    }
+    geo: Geo,
+    subnets: ArcSwap<Subnets>,
+    tables: Tables,
+    routes: ArcSwap<Routes>,
 }
 
 impl Lookups {
-    /// Reads the files; one that cannot be read is told in the log, and read as soon as it can be.
+    /// Open and read everything. A file that cannot be used is told in the log, and taken as soon as it can.
     ///
     /// # Errors
-    /// If a network or a pattern is none.
-    pub fn new(settings: &Settings) -> Result<Arc<Self>, SettingsError> {
-        let lookups = Self {
-            named: ArcSwap::from_pointee(Named::new(settings)?),
-            geo: Geo::new(settings.geoip.clone()),
-            tables: Tables::new(settings.tables.clone()),
-        };
-        lookups.refresh();
-        Ok(Arc::new(lookups))
+    /// The settings contradict themselves.
+    pub fn open(settings: &LookupSettings) -> Result<Self, LookupError> {
+        Ok(Self {
+            subnets: ArcSwap::from_pointee(Subnets::new(&settings.subnets)?),
+            routes: ArcSwap::from_pointee(Routes::new(&settings.routes)?),
+            geo: Geo::open(settings.geoip.clone()),
+            tables: Tables::open(settings.tables.clone()),
+        })
     }
 
-    /// Takes other settings.
+    /// Have other settings from now on. What stays the same is not read again.
     ///
     /// # Errors
-    /// If a network or a pattern is none; then everything is as before.
-    pub fn change(&self, settings: &Settings) -> Result<(), SettingsError> {
-        let named = Named::new(settings)?;
-        self.named.store(Arc::new(named));
-        self.geo.read_from(settings.geoip.clone());
-        self.tables.read_from(settings.tables.clone());
-        self.refresh();
+    /// The settings contradict themselves; nothing has changed.
+    pub fn change(&self, settings: &LookupSettings) -> Result<(), LookupError> {
+        let subnets = Subnets::new(&settings.subnets)?;
+        let routes = Routes::new(&settings.routes)?;
+        self.subnets.store(Arc::new(subnets));
+        self.routes.store(Arc::new(routes));
+        self.geo.change(settings.geoip.clone());
+        self.tables.change(settings.tables.clone());
         Ok(())
     }
 
-    /// Reads the files that have changed since they were read. Call it from time to time; it waits for the disk.
+    /// Read the files that have changed; a change counts when two calls have seen the same. Reads files: not for a
+    /// thread that others wait for.
     pub fn refresh(&self) {
         self.geo.refresh();
         self.tables.refresh();
     }
 
-    /// Whether there is a database of places.
-    pub fn has_places(&self) -> bool {
-        self.geo.has_places()
+    /// Where addresses are.
+    pub fn geo(&self) -> &Geo {
+        &self.geo
+    }
+
+    /// The tables in files.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Networks by name.
+    pub fn subnets(&self) -> Arc<Subnets> {
+        self.subnets.load_full()
+    }
+
+    /// Routes of requests.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.routes.load_full()
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use hashbrown::HashMap;
+use weir_ebpf_common::netflow::{TcpRecord, direction};
 use weir_proto::flow::v1::{
     Direction, DirectionSource, DomainSource, FlowEvent, Netflow, Transport, flow_event::Data,
 };
@@ -164,7 +165,16 @@ impl Row {
         }
     }
 
-    pub(super) fn connected(&mut self, latency_ns: u64) {
+    /// Counts the beginning of a connection that is seen for the first time.
+    pub(super) fn opened(&mut self, record: &TcpRecord) {
+        self.established += 1;
+        let (from, to) = (record.facts.connect_ns, record.facts.established_ns);
+        if record.facts.direction == direction::CONNECT && from > 0 && to >= from {
+            self.connected(to - from);
+        }
+    }
+
+    fn connected(&mut self, latency_ns: u64) {
         self.connects += 1;
         self.connect_ns += latency_ns;
         self.connect_max_ns = self.connect_max_ns.max(latency_ns);

@@ -1,157 +1,306 @@
-//! Tables from CSV files.
+//! Tables of users: CSV files whose rows are found by a key.
 
 use std::{
-    collections::BTreeMap,
-    path::PathBuf,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
-use weir_point::Text;
+use tracing::{error, info};
+use vrl::{
+    prelude::{KeyString, ObjectMap},
+    value::Value,
+};
 
-use super::file::Watched;
+use super::watched::{Look, Watch};
 
-/// The largest file, in bytes.
-const MOST_BYTES: u64 = 64 << 20;
+/// Largest file; in memory it takes two to three times that.
+const LARGEST: u64 = 64 * 1024 * 1024;
+/// Most columns.
+const MOST_COLUMNS: usize = 256;
+/// Longest row, in bytes: what a program can have of it at once.
+const LONGEST_ROW: usize = 64 * 1024;
+/// Stands between the columns of a key: a separator that no text has.
+const BETWEEN: char = '\u{1f}';
 
-/// Why a file is no table.
+/// A table and the file it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSettings {
+    /// What programs call it.
+    pub name: String,
+    /// The CSV file, whose first row has the names of the columns.
+    pub file: PathBuf,
+    /// The columns that a row is found by; without, the first one.
+    pub key: Vec<String>,
+}
+
+/// A file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TableError {
-    /// It is no CSV.
-    #[error("it is no CSV")]
+enum TableError {
+    #[error("cannot read it: {0}")]
+    Unreadable(#[source] io::Error),
+    #[error("it is larger than {LARGEST} bytes")]
+    TooLarge,
+    #[error("it is no CSV: {0}")]
     Csv(#[from] csv::Error),
-    /// There is nothing to look up by.
-    #[error("its first line names no columns")]
-    NoColumns,
-    /// A key twice.
-    #[error("the key `{key}` is there twice")]
-    Twice { key: String },
+    #[error("more than {MOST_COLUMNS} columns")]
+    TooManyColumns,
+    #[error("two columns are called `{0}`")]
+    SameColumn(String),
+    #[error("there is no column `{0}`")]
+    NoColumn(String),
+    #[error("line {0}: more than {LONGEST_ROW} bytes")]
+    LongRow(u64),
+    #[error("line {second}: the same key as line {first}")]
+    SameKey { first: u64, second: u64 },
 }
 
-/// A table: rows by the value of the first column.
-#[derive(Debug, Default)]
-pub struct Table {
-    columns: Vec<Text>,
-    rows: HashMap<Box<str>, Box<[Text]>>,
+/// The rows of one file.
+#[derive(Debug)]
+struct Table {
+    columns: Vec<KeyString>,
+    /// How many columns a key has.
+    key: usize,
+    rows: HashMap<Box<str>, Row>,
 }
 
-impl Table {
-    fn read(bytes: &[u8]) -> Result<Self, TableError> {
-        let mut reader = csv::Reader::from_reader(bytes);
-        let columns: Vec<Text> = reader.headers()?.iter().map(Text::from).collect();
-        if columns.first().is_none_or(|column| column.is_empty()) {
-            return Err(TableError::NoColumns);
-        }
-        let mut rows = HashMap::new();
-        for record in reader.records() {
-            let record = record?;
-            let key = record.get(0).unwrap_or_default();
-            let values = record.iter().skip(1).map(Text::from).collect();
-            if rows.insert(key.into(), values).is_some() {
-                return Err(TableError::Twice {
-                    key: key.to_owned(),
-                });
-            }
-        }
-        Ok(Self { columns, rows })
-    }
-
-    /// The other columns of the row of `key`, with their names.
-    pub fn row(&self, key: &str) -> Option<impl Iterator<Item = (&Text, &Text)>> {
-        let values = self.rows.get(key)?;
-        Some(self.columns.iter().skip(1).zip(values))
-    }
+#[derive(Debug)]
+struct Row {
+    line: u64,
+    /// All cells one behind the other, and where each ends.
+    text: Box<str>,
+    ends: Box<[u32]>,
 }
 
-/// Tables by name. Files that change are read anew.
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoTable {
+    #[error("no table `{0}` is configured")]
+    Unknown(String),
+    #[error("the file of table `{0}` could not be used yet; see the log")]
+    NotRead(String),
+    #[error("the key of table `{name}` has {wanted} columns, and {found} are given")]
+    Key {
+        name: String,
+        wanted: usize,
+        found: usize,
+    },
+}
+
+/// All tables.
 #[derive(Debug)]
 pub struct Tables {
-    files: Mutex<BTreeMap<String, Watched<Arc<Table>>>>,
-    current: ArcSwap<BTreeMap<String, Arc<Table>>>,
+    source: Mutex<Vec<Source>>,
+    current: ArcSwap<HashMap<String, Option<Arc<Table>>>>,
+}
+
+#[derive(Debug)]
+struct Source {
+    settings: TableSettings,
+    watch: Watch,
+    table: Option<Arc<Table>>,
+    is_broken: bool,
 }
 
 impl Tables {
-    pub(super) fn new(files: BTreeMap<String, PathBuf>) -> Self {
-        let files = files.into_iter();
-        Self {
-            files: Mutex::new(
-                files
-                    .map(|(name, path)| (name, Watched::new(path)))
-                    .collect(),
-            ),
+    /// Read the files. Those that cannot be used are told in the log.
+    pub(crate) fn open(settings: Vec<TableSettings>) -> Self {
+        let tables = Self {
+            source: Mutex::new(Vec::new()),
             current: ArcSwap::default(),
+        };
+        tables.change(settings);
+        tables
+    }
+
+    /// Have these tables from now on. Those that stay the same are not read again.
+    pub(crate) fn change(&self, settings: Vec<TableSettings>) {
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *source);
+        for settings in settings {
+            let known = before.iter().position(|own| own.settings == settings);
+            source.push(match known {
+                Some(place) => before.swap_remove(place),
+                None => Source::open(settings),
+            });
+        }
+        self.publish(&source);
+    }
+
+    /// Read what has changed on disk. A file that cannot be used leaves what it was before in use.
+    pub(crate) fn refresh(&self) {
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_changed = false;
+        for own in source.iter_mut() {
+            let look = Look::at([own.settings.file.as_path()], "");
+            if own.watch.due(&look).is_some() {
+                own.read();
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            self.publish(&source);
         }
     }
 
-    /// Other files from now on; those that were there before are kept.
-    pub(super) fn read_from(&self, files: BTreeMap<String, PathBuf>) {
-        let mut held = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut before = std::mem::take(&mut *held);
-        let kept = files.into_iter().map(|(name, path)| {
-            let known = before.remove(&name).filter(|file| file.path() == path);
-            (name, known.unwrap_or_else(|| Watched::new(path)))
-        });
-        *held = kept.collect();
-        self.use_what_is_there(&held);
+    fn publish(&self, source: &[Source]) {
+        let tables = source.iter();
+        let tables = tables.map(|own| (own.settings.name.clone(), own.table.clone()));
+        self.current.store(Arc::new(tables.collect()));
     }
 
-    pub(super) fn refresh(&self) {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut is_new = false;
-        for file in files.values_mut() {
-            is_new |= file.refresh(MOST_BYTES, |bytes| Table::read(&bytes).map(Arc::new));
+    /// The row of table `name` that has `key`, as an object without the cells that are empty.
+    pub(crate) fn row(&self, name: &str, key: &[&str]) -> Result<Option<Value>, NoTable> {
+        let tables = self.current.load();
+        let table = tables.get(name);
+        let table = table.ok_or_else(|| NoTable::Unknown(name.to_owned()))?;
+        let table = table.as_ref();
+        let table = table.ok_or_else(|| NoTable::NotRead(name.to_owned()))?;
+        if table.key != key.len() {
+            return Err(NoTable::Key {
+                name: name.to_owned(),
+                wanted: table.key,
+                found: key.len(),
+            });
         }
-        if is_new {
-            self.use_what_is_there(&files);
+        let row = match key {
+            [key] => table.rows.get(*key),
+            several => table.rows.get(joined(several.iter().copied()).as_str()),
+        };
+        Ok(row.map(|row| row.value(&table.columns)))
+    }
+
+    /// How many tables can be used, and how many files cannot.
+    pub fn files(&self) -> (usize, usize) {
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = |is: fn(&Source) -> bool| source.iter().filter(|own| is(own)).count();
+        (count(|own| own.table.is_some()), count(|own| own.is_broken))
+    }
+}
+
+impl Source {
+    fn open(settings: TableSettings) -> Self {
+        let look = Look::at([settings.file.as_path()], "");
+        let mut source = Self {
+            settings,
+            watch: Watch::of(look),
+            table: None,
+            is_broken: false,
+        };
+        source.read();
+        source
+    }
+
+    fn read(&mut self) {
+        let TableSettings { name, file, key } = &self.settings;
+        match Table::read(file, key) {
+            Ok(table) => {
+                let rows = table.rows.len();
+                info!(table = name, file = %file.display(), rows, "table read");
+                self.table = Some(Arc::new(table));
+                self.is_broken = false;
+            }
+            Err(error) => {
+                error!(table = name, file = %file.display(), "table not read: {error}");
+                self.is_broken = true;
+            }
+        }
+    }
+}
+
+impl Table {
+    fn read(file: &Path, key: &[String]) -> Result<Self, TableError> {
+        let file = File::open(file).map_err(TableError::Unreadable)?;
+        let size = file.metadata().map_err(TableError::Unreadable)?.len();
+        if size > LARGEST {
+            return Err(TableError::TooLarge);
+        }
+        Self::of(file.take(LARGEST), key)
+    }
+
+    fn of(content: impl Read, key: &[String]) -> Result<Self, TableError> {
+        let mut reader = csv::ReaderBuilder::new();
+        let mut reader = reader.trim(csv::Trim::All).from_reader(content);
+        let columns = reader.headers()?.clone();
+        if columns.len() > MOST_COLUMNS {
+            return Err(TableError::TooManyColumns);
+        }
+        for (place, name) in columns.iter().enumerate() {
+            if columns.iter().take(place).any(|own| own == name) {
+                return Err(TableError::SameColumn(name.to_owned()));
+            }
+        }
+        let keys: Vec<usize> = if key.is_empty() {
+            vec![0]
+        } else {
+            let place = |name: &String| {
+                let place = columns.iter().position(|own| own == name);
+                place.ok_or_else(|| TableError::NoColumn(name.clone()))
+            };
+            key.iter().map(place).collect::<Result<_, _>>()?
+        };
+        let mut rows = HashMap::new();
+        for record in reader.into_records() {
+            let record = record?;
+            let row = Row::of(&record);
+            if row.text.len() > LONGEST_ROW {
+                return Err(TableError::LongRow(row.line));
+            }
+            let key = joined(keys.iter().filter_map(|place| record.get(*place)));
+            let second = row.line;
+            if let Some(Row { line: first, .. }) = rows.insert(key.into_boxed_str(), row) {
+                return Err(TableError::SameKey { first, second });
+            }
+        }
+        Ok(Self {
+            columns: columns.iter().map(KeyString::from).collect(),
+            key: keys.len(),
+            rows,
+        })
+    }
+}
+
+impl Row {
+    fn of(record: &csv::StringRecord) -> Self {
+        let mut ends = Vec::with_capacity(record.len());
+        let mut text = String::new();
+        for cell in record {
+            text.push_str(cell);
+            // A row as long as that is refused.
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        Self {
+            line: record.position().map_or(0, csv::Position::line),
+            text: text.into(),
+            ends: ends.into(),
         }
     }
 
-    fn use_what_is_there(&self, files: &BTreeMap<String, Watched<Arc<Table>>>) {
-        let made = files
-            .iter()
-            .filter_map(|(name, file)| Some((name.clone(), Arc::clone(file.made()?))));
-        self.current.store(Arc::new(made.collect()));
+    fn value(&self, columns: &[KeyString]) -> Value {
+        let mut begin = 0;
+        let mut object = ObjectMap::new();
+        for (column, end) in columns.iter().zip(&self.ends) {
+            let cell = self.text.get(begin..*end as usize).unwrap_or_default();
+            begin = *end as usize;
+            if !cell.is_empty() {
+                object.insert(column.clone(), Value::from(cell));
+            }
+        }
+        Value::Object(object)
     }
+}
 
-    /// The table of that name, as it is now.
-    pub fn table(&self, name: &str) -> Option<Arc<Table>> {
-        self.current.load().get(name).map(Arc::clone)
+fn joined<'a>(mut key: impl Iterator<Item = &'a str>) -> String {
+    let mut text = key.next().unwrap_or_default().to_owned();
+    for part in key {
+        text.push(BETWEEN);
+        text.push_str(part);
     }
+    text
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn team(tables: &Tables, key: &str) -> Option<String> {
-        let table = tables.table("owners")?;
-        let (column, value) = table.row(key)?.next()?;
-        assert_eq!(column, "team");
-        Some(value.to_string())
-    }
-
-    #[test]
-    fn a_file_that_changes_is_read_anew_and_a_broken_one_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("owners.csv");
-        fs::write(&file, "service,team\ncart,red\n\"a,b\",blue\n").unwrap();
-        let tables = Tables::new([("owners".to_owned(), file.clone())].into());
-        tables.refresh();
-        assert_eq!(team(&tables, "cart").as_deref(), Some("red"));
-        assert_eq!(team(&tables, "a,b").as_deref(), Some("blue"));
-        assert_eq!(team(&tables, "none"), None);
-
-        fs::write(&file, "service,team\ncart,green\ncart,red\n").unwrap();
-        tables.refresh();
-        assert_eq!(team(&tables, "cart").as_deref(), Some("red"), "a key twice");
-        fs::write(&file, "service,team\ncart,green\n").unwrap();
-        tables.refresh();
-        assert_eq!(team(&tables, "cart").as_deref(), Some("green"));
-        fs::remove_file(&file).unwrap();
-        tables.refresh();
-        assert_eq!(team(&tables, "cart").as_deref(), Some("green"), "gone");
-    }
-}
+mod tests;

@@ -1,87 +1,127 @@
-//! Places as databases write them, in two ways: flat, as DB-IP's packages, and nested, as GeoIP2.
+//! What databases say of an address, in both layouts that are common: flat records (`country_code`, `state1`, `city`,
+//! `latitude`, `longitude`), and those of GeoIP2 (`country.iso_code`, `subdivisions`, `city.names`, `location`).
 
-use std::net::IpAddr;
+use std::fmt;
 
-use maxminddb::{LookupResult, PathElement};
-use weir_point::Text;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 
-use super::{Database, Place, names};
-
-/// What the database has of `address`; `None` if that is nothing, or nothing readable.
-pub(super) fn place(reader: &Database, address: IpAddr) -> Option<Place> {
-    let found = reader.lookup(address).ok()?;
-    if !found.has_data() {
-        return None;
-    }
-    let found = Found(found);
-    let code = found
-        .text(&[&["country_code"], &["country", "iso_code"]])
-        .filter(|code| code.len() == 2);
-    let country = found.text(&[&["country", "names", "en"]]);
-    let country = country.or_else(|| names::country(code.as_deref()?));
-    let province = found
-        .text(&[&["state1"]])
-        .or_else(|| found.subdivision("names"));
-    let city = found.text(&[&["city"], &["city", "names", "en"]]);
-    let place = Place {
-        province_code: found
-            .subdivision("iso_code")
-            .and_then(|own| Some(format!("{}-{own}", code.as_deref()?).into()))
-            .or_else(|| names::province(code.as_deref()?, province.as_deref()?)),
-        country,
-        country_code: code,
-        province,
-        city: city.map(|city| without_district(&city)),
-        latitude: found.number(&[&["latitude"], &["location", "latitude"]]),
-        longitude: found.number(&[&["longitude"], &["location", "longitude"]]),
-    };
-    (place != Place::default()).then_some(place)
+/// What is read of a record.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Record<'a> {
+    /// ISO 3166-1.
+    #[serde(borrow, default)]
+    pub(super) country_code: Option<Named<'a>>,
+    #[serde(borrow, default)]
+    pub(super) country: Option<Named<'a>>,
+    #[serde(borrow, default)]
+    pub(super) state1: Option<Named<'a>>,
+    #[serde(borrow, default)]
+    pub(super) subdivisions: Vec<Named<'a>>,
+    #[serde(borrow, default)]
+    pub(super) city: Option<Named<'a>>,
+    #[serde(default)]
+    pub(super) latitude: Option<Degrees>,
+    #[serde(default)]
+    pub(super) longitude: Option<Degrees>,
+    #[serde(default)]
+    pub(super) location: Option<Location>,
 }
 
-/// `Guangzhou (Yuexiu Qu)` is in Guangzhou.
-fn without_district(city: &str) -> Text {
-    match city.split_once(" (") {
-        Some((city, _)) if !city.is_empty() => city.into(),
-        _ => city.into(),
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Location {
+    #[serde(default)]
+    pub(super) latitude: Option<Degrees>,
+    #[serde(default)]
+    pub(super) longitude: Option<Degrees>,
+}
+
+/// A name: a text, or a map with the names in several languages and a code.
+#[derive(Debug, Default)]
+pub(super) struct Named<'a> {
+    pub(super) name: Option<&'a str>,
+    pub(super) code: Option<&'a str>,
+}
+
+/// Degrees, in a number of any width.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Degrees(pub(super) f64);
+
+impl<'a> Named<'a> {
+    /// The name, if it is not empty.
+    pub(super) fn name(&self) -> Option<&'a str> {
+        self.name.filter(|name| !name.is_empty())
+    }
+
+    /// The code, if it is not empty.
+    pub(super) fn code(&self) -> Option<&'a str> {
+        self.code.filter(|code| !code.is_empty())
     }
 }
 
-struct Found<'a>(LookupResult<'a, std::sync::Arc<[u8]>>);
+#[derive(Default, Deserialize)]
+struct Names<'a> {
+    #[serde(borrow, default)]
+    en: Option<&'a str>,
+}
 
-impl Found<'_> {
-    /// The first text at one of these paths.
-    fn text(&self, paths: &[&[&str]]) -> Option<Text> {
-        let text = paths.iter().find_map(|path| {
-            let path: Vec<_> = path.iter().map(|key| PathElement::Key(key)).collect();
-            self.0.decode_path::<&str>(&path).ok().flatten()
-        })?;
-        (!text.is_empty()).then(|| text.into())
-    }
+impl<'de: 'a, 'a> Deserialize<'de> for Named<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Named<'de>;
 
-    fn number(&self, paths: &[&[&str]]) -> Option<f64> {
-        paths.iter().find_map(|path| {
-            let path: Vec<_> = path.iter().map(|key| PathElement::Key(key)).collect();
-            let double = self.0.decode_path::<f64>(&path).ok().flatten();
-            // The flat files write single precision.
-            double.or_else(|| {
-                let single = self.0.decode_path::<f32>(&path).ok().flatten()?;
-                // As it is printed, not as it is padded: 31.23, not 31.229999542236328.
-                single.to_string().parse().ok()
-            })
-        })
-    }
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name, or a map with names")
+            }
 
-    /// Of the first subdivision.
-    fn subdivision(&self, key: &str) -> Option<Text> {
-        let mut path = vec![
-            PathElement::Key("subdivisions"),
-            PathElement::Index(0),
-            PathElement::Key(key),
-        ];
-        if key == "names" {
-            path.push(PathElement::Key("en"));
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Named<'de>, E> {
+                let name = Some(name);
+                Ok(Named { name, code: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<'de>, A::Error> {
+                let mut named = Named::default();
+                while let Some(key) = map.next_key::<&str>()? {
+                    match key {
+                        "iso_code" => named.code = Some(map.next_value()?),
+                        "names" => named.name = map.next_value::<Names<'de>>()?.en,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(named)
+            }
         }
-        let text = self.0.decode_path::<&str>(&path).ok().flatten()?;
-        (!text.is_empty()).then(|| text.into())
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for Degrees {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Degrees;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("degrees")
+            }
+
+            fn visit_f64<E>(self, degrees: f64) -> Result<Degrees, E> {
+                Ok(Degrees(degrees))
+            }
+
+            fn visit_i32<E>(self, degrees: i32) -> Result<Degrees, E> {
+                Ok(Degrees(f64::from(degrees)))
+            }
+
+            fn visit_u32<E>(self, degrees: u32) -> Result<Degrees, E> {
+                Ok(Degrees(f64::from(degrees)))
+            }
+        }
+        deserializer.deserialize_any(Reader)
     }
 }

