@@ -151,12 +151,17 @@ impl Request {
 
 /// The path of a request's target (RFC 9112, 3.2): without scheme and authority, query and fragment.
 fn path_of(target: &str) -> &str {
-    let path = match target.find("://") {
-        Some(at) if !target.starts_with('/') => {
+    let scheme = if target.starts_with('/') {
+        None
+    } else {
+        target.find("://")
+    };
+    let path = match scheme {
+        Some(at) => {
             let rest = &target[at + 3..];
             rest.find(['/', '?']).map_or("/", |at| &rest[at..])
         }
-        _ => target,
+        None => target,
     };
     let end = memchr::memchr2(b'?', b'#', path.as_bytes()).unwrap_or(path.len());
     match &path[..end] {
