@@ -280,6 +280,8 @@ pub(crate) struct Global<T>(pub(crate) T);
 // SAFETY: `u32` fields only.
 unsafe impl aya::Pod for Global<weir_ebpf_common::offsets::Offsets> {}
 // SAFETY: integers only, without padding.
+unsafe impl aya::Pod for Global<weir_ebpf_common::tls::Executable> {}
+// SAFETY: integers only, without padding.
 unsafe impl aya::Pod for Global<weir_ebpf_common::netflow::Facts> {}
 // SAFETY: the same.
 unsafe impl aya::Pod for Global<weir_ebpf_common::netflow::ListenKey> {}

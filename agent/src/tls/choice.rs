@@ -1,6 +1,8 @@
 //! Which processes are chosen.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+
+use weir_ebpf_common::tls::Executable;
 
 use crate::{config::Tls, container::Containers};
 
@@ -27,6 +29,11 @@ impl Choice {
 
     /// Whether the process that runs `executable` is chosen.
     pub(super) fn is_chosen(&self, pid: u32, executable: &Path) -> bool {
+        self.is_chosen_by_name(executable) || self.is_in_container(pid)
+    }
+
+    /// Whether whoever runs it is.
+    pub(super) fn is_chosen_by_name(&self, executable: &Path) -> bool {
         let path = executable.as_os_str().as_encoded_bytes();
         let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
@@ -35,7 +42,7 @@ impl Choice {
                 .iter()
                 .any(|pattern| fits(pattern.as_bytes(), text))
         };
-        fits(&self.processes, name) || fits(&self.paths, path) || self.is_in_container(pid)
+        fits(&self.processes, name) || fits(&self.paths, path)
     }
 
     fn is_in_container(&self, pid: u32) -> bool {
@@ -50,6 +57,18 @@ impl Choice {
 /// The executable of a process, as the process sees it. `None` for what has none or is gone.
 pub(super) fn executable(pid: u32) -> Option<std::path::PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// The file that a process executes, as the kernel knows it.
+pub(super) fn executable_file(pid: u32) -> Option<Executable> {
+    let data = fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    let (major, minor) = (libc::major(data.dev()), libc::minor(data.dev()));
+    Some(Executable {
+        inode: data.ino(),
+        // `MKDEV` of the kernel's `include/linux/kdev_t.h`.
+        device: major << 20 | minor & 0xf_ffff,
+        reserved: 0,
+    })
 }
 
 /// Whether `text` is what the pattern describes: `*` stands for any bytes, `?` for one.

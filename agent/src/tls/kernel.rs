@@ -10,7 +10,7 @@ use aya::{
         uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope},
     },
 };
-use weir_ebpf_common::tls::Exec;
+use weir_ebpf_common::tls::{Exec, Executable};
 
 use super::library::{Place, entry_of_this_program};
 use crate::{
@@ -69,6 +69,7 @@ pub enum TlsError {
 pub(super) struct Kernel {
     ebpf: Ebpf,
     processes: HashMap<MapData, u32, u32>,
+    executables: HashMap<MapData, Global<Executable>, u32>,
     execs: RingBuf<MapData>,
     hooks: Vec<Chosen>,
 }
@@ -112,9 +113,11 @@ impl Kernel {
         }
         try_a_probe(&mut ebpf)?;
         let processes = take_map(&mut ebpf, "TLS_PROCESSES")?;
+        let executables = take_map(&mut ebpf, "TLS_EXECUTABLES")?;
         let execs = take_map(&mut ebpf, "TLS_EXECS")?;
         let mut kernel = Self {
             processes,
+            executables,
             execs,
             hooks: vec![Chosen::new("tls", "uprobe", "")],
             ebpf,
@@ -204,6 +207,11 @@ impl Kernel {
     /// Chooses a process.
     pub(super) fn choose(&mut self, pid: u32) -> Result<(), MapError> {
         self.processes.insert(pid, 1, 0)
+    }
+
+    /// Chooses whoever executes this from now on.
+    pub(super) fn choose_all_of(&mut self, executable: Executable) -> Result<(), MapError> {
+        self.executables.insert(Global(executable), 1, 0)
     }
 
     /// Chooses it no longer.

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     Progress,
-    choice::{Choice, executable},
+    choice::{Choice, executable, executable_file},
     kernel::{Kernel, Placed},
     library::Places,
     targets::{FileId, Mapped, mapped},
@@ -111,7 +111,10 @@ impl Watch {
     /// A process has begun to run another executable.
     fn begun(&mut self, pid: u32) {
         self.chosen.remove(&pid);
-        if self.decide(pid) && self.new.len() < MOST_NEW {
+        if !self.decide(pid) {
+            // The kernel side may have chosen it by a file that has several names.
+            self.kernel.forget(pid);
+        } else if self.new.len() < MOST_NEW {
             self.new.retain(|new| new.pid != pid);
             self.new.push(New {
                 pid,
@@ -123,11 +126,19 @@ impl Watch {
 
     /// Chooses the process if it is to be. Whether it is.
     fn decide(&mut self, pid: u32) -> bool {
-        let is_chosen =
-            executable(pid).is_some_and(|executable| self.choice.is_chosen(pid, &executable));
+        let executable = executable(pid);
+        let is_chosen = executable
+            .as_ref()
+            .is_some_and(|executable| self.choice.is_chosen(pid, executable));
         if is_chosen && self.chosen.insert(pid) {
             if let Err(error) = self.kernel.choose(pid) {
                 self.progress.no_room.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(error = crate::error_chain(&error), pid, "no room");
+            }
+            let by_name = executable.filter(|path| self.choice.is_chosen_by_name(path));
+            if let Some(file) = by_name.and_then(|_| executable_file(pid))
+                && let Err(error) = self.kernel.choose_all_of(file)
+            {
                 tracing::debug!(error = crate::error_chain(&error), pid, "no room");
             }
             tracing::debug!(pid, "TLS of this process is read");

@@ -124,6 +124,10 @@ offsets! {
     file_inode: "file" ["f_inode"];
     /// Type and permissions of an inode.
     inode_mode: "inode" ["i_mode"];
+    /// File system of an inode.
+    inode_super: "inode" ["i_sb"];
+    /// Device of a file system.
+    super_device: "super_block" ["s_dev"];
     /// What a file's own kind keeps of it; for sockets the `struct socket`.
     file_private: "file" ["private_data"];
 }

@@ -25,6 +25,19 @@ pub struct Exec {
 }
 const _: () = assert!(size_of::<Exec>() == 8);
 
+/// An executable file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Executable {
+    /// Its inode.
+    pub inode: u64,
+    /// Its device as the kernel has it: 12 bits major, 20 bits minor number.
+    pub device: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+const _: () = assert!(size_of::<Executable>() == 16);
+
 /// What is looked for in an executable file of chosen processes.
 pub mod library {
     /// A library with OpenSSL's interface.

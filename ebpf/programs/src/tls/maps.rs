@@ -39,6 +39,11 @@ pub(crate) static TLS_COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(t
 #[map]
 pub(crate) static TLS_PROCESSES: HashMap<u32, u32> = HashMap::with_max_entries(16_384, 0);
 
+/// Executables of chosen processes: whoever runs one later is chosen at once.
+#[map]
+pub(crate) static TLS_EXECUTABLES: LruHashMap<tls::Executable, u32> =
+    LruHashMap::with_max_entries(1024, 0);
+
 /// Calls that are under way.
 #[map]
 pub(crate) static TLS_CALLS: LruHashMap<Caller, Call> = LruHashMap::with_max_entries(16_384, 0);
