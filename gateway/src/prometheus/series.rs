@@ -1,7 +1,10 @@
 //! The flow series: one row of numbers per label set, with a budget and an expiry.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,8 +30,8 @@ use crate::{
 pub struct FlowSeries {
     sets: Vec<Set>,
     families: Vec<Family>,
-    budget: usize,
-    idle_expiry: Duration,
+    budget: AtomicUsize,
+    idle_expiry: Mutex<Duration>,
     ledger: Ledger,
 }
 
@@ -113,10 +116,22 @@ impl FlowSeries {
         Self {
             sets,
             families,
-            budget: budget.max(1),
-            idle_expiry,
+            budget: AtomicUsize::new(budget.max(1)),
+            idle_expiry: Mutex::new(idle_expiry),
             ledger: Ledger::new(metrics, "prometheus"),
         }
+    }
+
+    /// From now on within these limits. Label sets past the new budget stay until they expire.
+    pub fn limit(&self, budget: usize, idle_expiry: Duration) {
+        self.budget.store(budget.max(1), Ordering::Release);
+        *self.expiry() = idle_expiry;
+    }
+
+    fn expiry(&self) -> MutexGuard<'_, Duration> {
+        self.idle_expiry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many metrics there are.
@@ -157,11 +172,13 @@ impl FlowSeries {
     /// Remove label sets that were idle for too long; returns how many.
     pub fn sweep(&self) -> usize {
         let groups = self.sets.iter().flat_map(|set| &set.groups);
-        groups.map(|series| series.sweep(self.idle_expiry)).sum()
+        let idle_expiry = *self.expiry();
+        groups.map(|series| series.sweep(idle_expiry)).sum()
     }
 
     fn take(&self, batch: &PointBatch) {
         self.ledger.offered(batch.len());
+        let budget = self.budget.load(Ordering::Acquire);
         let mut unknown = 0;
         let mut labels = String::new();
         for points in batch.points().chunk_by(|a, b| a.name == b.name) {
@@ -174,7 +191,7 @@ impl FlowSeries {
                 continue;
             };
             for series in &set.groups {
-                series.add(points, self.budget, &mut labels);
+                series.add(points, budget, &mut labels);
             }
         }
         self.ledger.dropped(Cause::NotInProfile, unknown);

@@ -8,7 +8,7 @@ use weir_runtime::config::{Scalar, Section};
 use crate::profile::{Profile, SEMCONV};
 
 /// How flows are sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flows {
     /// As what; each once.
     pub shapes: Vec<Shape>,
