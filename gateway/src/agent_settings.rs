@@ -36,7 +36,10 @@ pub fn read(root: &mut Section<'_>) -> Vec<AgentRule> {
         for (key, _) in &matches {
             let is_label = key.strip_prefix(LABEL).is_some_and(|name| !name.is_empty());
             if key != "host" && !is_label {
-                rule.mistake("match", format!("`{key}` is neither `host` nor `label.<name>`"));
+                rule.mistake(
+                    "match",
+                    format!("`{key}` is neither `host` nor `label.<name>`"),
+                );
             }
         }
         AgentRule {
@@ -154,7 +157,9 @@ impl Rules {
 
 fn revision(before: u64) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    let now = now.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    });
     now.max(before.saturating_add(1))
 }
 

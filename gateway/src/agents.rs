@@ -260,7 +260,12 @@ fn render_counters(statuses: &[(&Text, &Status)], page: &mut Page) {
             header(&format!("weir_agent_{name}"), Kind::Gauge, help, page);
         } else {
             let help = "Counted by the agent since it started.";
-            header(&format!("weir_agent_{name}_total"), Kind::Counter, help, page);
+            header(
+                &format!("weir_agent_{name}_total"),
+                Kind::Counter,
+                help,
+                page,
+            );
         }
         for (host, status) in statuses {
             let first = (name.to_owned(), String::new());

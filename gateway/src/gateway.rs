@@ -123,8 +123,7 @@ impl Gateway {
         let settings = Arc::new(AgentSettings::new(config.agents.clone()));
         let outputs = Outputs::start(&config, &metrics)?;
         let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-        let otlp_in =
-            Otlp::start(config.otlp_receiver.clone(), &outputs.otlp, &metrics).await?;
+        let otlp_in = Otlp::start(config.otlp_receiver.clone(), &outputs.otlp, &metrics).await?;
         let intake = Intake::new(
             Arc::clone(&agents),
             Arc::clone(&settings),
@@ -137,8 +136,7 @@ impl Gateway {
         let (otlp_grpc, otlp_http) = otlp_in.addresses();
         let telemetry = about_itself(config.telemetry.as_ref(), &metrics)?;
         let upkeep = self_metrics::upkeep(Arc::clone(&metrics), stop_rest.clone());
-        let exposition =
-            Exposition::new(Arc::clone(&outputs.page), agents, Arc::clone(&metrics));
+        let exposition = Exposition::new(Arc::clone(&outputs.page), agents, Arc::clone(&metrics));
         let sweep = prometheus::sweep(
             Arc::clone(&outputs.page),
             outputs.idle_expiry(),
@@ -183,7 +181,11 @@ impl RunningGateway {
         let outcome = match Config::load(file) {
             Ok(config) => {
                 let outcome = self.apply(config).await;
-                info!(trigger, outcome = outcome.name(), "configuration read again");
+                info!(
+                    trigger,
+                    outcome = outcome.name(),
+                    "configuration read again"
+                );
                 outcome
             }
             Err(mistakes) => {

@@ -24,12 +24,7 @@ use axum::{
 };
 use futures_util::stream;
 use metrics::{Counter, Gauge};
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::spawn_blocking,
-    time::sleep,
-};
+use tokio::{net::TcpListener, sync::watch, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -93,7 +88,11 @@ pub struct Exposition {
 
 impl Exposition {
     /// An exposition of all that, and of whatever takes the place of `sources`.
-    pub fn new(sources: Arc<ArcSwap<Sources>>, agents: Arc<Agents>, metrics: Arc<SelfMetrics>) -> Self {
+    pub fn new(
+        sources: Arc<ArcSwap<Sources>>,
+        agents: Arc<Agents>,
+        metrics: Arc<SelfMetrics>,
+    ) -> Self {
         Self {
             scrapes: Format::ALL.map(|format| metrics.counter(&SCRAPES, &[format.name()])),
             scrape_bytes: metrics.gauge(&SCRAPE_BYTES, &[]),
@@ -205,8 +204,7 @@ impl Answer {
     /// ways to send.
     fn next(&mut self) -> io::Result<Vec<u8>> {
         while let Some(compressor) = &mut self.compressor {
-            let part = self.exposition
-                .part(&self.sources, self.index, self.format);
+            let part = self.exposition.part(&self.sources, self.index, self.format);
             self.index += 1;
             let last = part.is_none();
             let part = part.unwrap_or_else(|| self.format.end().into());

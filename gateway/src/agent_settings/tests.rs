@@ -29,7 +29,10 @@ fn an_agent_gets_what_every_rule_for_it_sets_and_the_last_one_wins() {
     assert_eq!(of("db-2", "prod"), all);
     let web = all.replace("10s", "5s");
     assert_eq!(of("web-1", "test"), web);
-    assert_eq!(of("web-1", "prod"), format!("{web}dnsflow:\n  enabled: false\n"));
+    assert_eq!(
+        of("web-1", "prod"),
+        format!("{web}dnsflow:\n  enabled: false\n")
+    );
 }
 
 #[test]

@@ -160,11 +160,7 @@ impl Running {
     }
 }
 
-fn flows(
-    config: &Config,
-    exporter: &Arc<Exporter>,
-    metrics: &SelfMetrics,
-) -> Vec<Arc<dyn Output>> {
+fn flows(config: &Config, exporter: &Arc<Exporter>, metrics: &SelfMetrics) -> Vec<Arc<dyn Output>> {
     let flows = config.flows.as_ref();
     flows.map_or_else(Vec::new, |flows| {
         flow_export::outputs(flows, exporter, metrics)

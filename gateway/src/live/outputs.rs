@@ -7,10 +7,7 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::task::TaskTracker;
 use weir_runtime::stop::Deadline;
 
-use super::{
-    Notes,
-    exporters::Exporters,
-};
+use super::{Notes, exporters::Exporters};
 use crate::{
     config::{Config, Prometheus},
     exporter::StartError,
@@ -79,8 +76,7 @@ impl Outputs {
     pub(crate) fn apply(&mut self, before: &Config, config: &mut Config, notes: &mut Notes) {
         let leaving = self.exporters.apply(&mut config.otlp_exporters, notes);
         let sources = self.sources(before, config);
-        self.idle_expiry
-            .send_replace(config.prometheus.idle_expiry);
+        self.idle_expiry.send_replace(config.prometheus.idle_expiry);
         let outlets = outlets(config, &sources, &self.exporters);
         let flows = flow_outputs(&sources, &self.subscribers, &self.exporters);
         // Whoever stays is in the old ones and in the new ones; every batch goes to either.
@@ -142,7 +138,12 @@ async fn unused<T>(old: Arc<T>) {
 
 fn flow_series(config: &Prometheus, metrics: &SelfMetrics) -> Arc<FlowSeries> {
     let (budget, idle_expiry) = (config.series_budget, config.idle_expiry);
-    Arc::new(FlowSeries::new(config.profile, budget, idle_expiry, metrics))
+    Arc::new(FlowSeries::new(
+        config.profile,
+        budget,
+        idle_expiry,
+        metrics,
+    ))
 }
 
 fn otlp_series(config: &Config, metrics: &SelfMetrics) -> Arc<OtlpMetrics> {

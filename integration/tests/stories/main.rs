@@ -10,6 +10,7 @@ mod constrained;
 mod exact;
 mod flow_export;
 mod hosts;
+mod live;
 mod outputs;
 mod pods;
 mod trouble;
