@@ -112,7 +112,7 @@ impl Live for Arc<AgentSettings> {
 
 impl Offer {
     /// What the agent is to be sent now; `None` if it has it.
-    pub fn next(&mut self) -> Option<Settings> {
+    pub fn due(&mut self) -> Option<Settings> {
         if !self.is_new && !self.rules.has_changed().unwrap_or(false) {
             return None;
         }
@@ -129,7 +129,7 @@ impl Offer {
         })
     }
 
-    /// Wait until [`Self::next`] may have something.
+    /// Wait until [`Self::due`] may have something.
     pub async fn changed(&mut self) {
         // Not seen yet by this receiver, but by the copy.
         if self.rules.clone().changed().await.is_err() {

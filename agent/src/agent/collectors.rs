@@ -40,10 +40,11 @@ struct Kind {
     needs_restart: fn(&Config, &Config) -> bool,
     /// Puts the section of the second configuration in the first.
     keep: fn(&mut Config, &Config),
-    start: fn(&Config, &Shared, &mut Option<Handover>) -> Result<Box<dyn Running>, Cause>,
+    start: fn(&Config, &Shared, &mut Option<Handover>) -> Started,
 }
 
 type Cause = Box<dyn Error + Send + Sync>;
+type Started = Result<Box<dyn Running>, Cause>;
 
 /// A collector that runs.
 trait Running: Send {
@@ -205,11 +206,7 @@ impl Kind {
     }
 }
 
-fn start_netflow(
-    config: &Config,
-    shared: &Shared,
-    before: &mut Option<Handover>,
-) -> Result<Box<dyn Running>, Cause> {
+fn start_netflow(config: &Config, shared: &Shared, before: &mut Option<Handover>) -> Started {
     privilege::check(config.netflow.hook)?;
     let mut collector = netflow::Collector::attach(&config.netflow, None, before)?;
     if let Some(names) = shared.learned(config) {
@@ -238,11 +235,7 @@ impl Running for netflow::Running {
     }
 }
 
-fn start_dnsflow(
-    config: &Config,
-    shared: &Shared,
-    _before: &mut Option<Handover>,
-) -> Result<Box<dyn Running>, Cause> {
+fn start_dnsflow(config: &Config, shared: &Shared, _before: &mut Option<Handover>) -> Started {
     let shared = dnsflow::Shared {
         queue: Arc::clone(&shared.queue),
         status: Arc::clone(&shared.status),

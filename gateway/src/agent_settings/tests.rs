@@ -22,7 +22,7 @@ const RULES: &str = r#"agents:
 fn an_agent_gets_what_every_rule_for_it_sets_and_the_last_one_wins() {
     let settings = AgentSettings::new(rules(RULES).expect("rules"));
     let of = |host, env| {
-        let sent = settings.offer(host, labels(env)).next();
+        let sent = settings.offer(host, labels(env)).due();
         sent.map(|sent| sent.yaml).unwrap_or_default()
     };
     let all = "netflow:\n  period: 10s\n  nat:\n    enabled: false\n";
@@ -40,16 +40,16 @@ fn an_agent_is_told_of_changes_that_concern_it_and_of_nothing_else() {
     let settings = AgentSettings::new(rules(RULES).expect("rules"));
     let mut web = settings.offer("web-1", labels("test"));
     let mut db = settings.offer("db-1", labels("test"));
-    let (first, _) = (web.next().expect("settings"), db.next().expect("settings"));
-    assert!(web.next().is_none());
+    let (first, _) = (web.due().expect("settings"), db.due().expect("settings"));
+    assert!(web.due().is_none());
     settings.set(rules(&RULES.replace("5s", "7s")).expect("rules"));
-    let second = web.next().expect("other settings");
+    let second = web.due().expect("other settings");
     assert!(second.revision > first.revision);
     assert!(second.yaml.contains("period: 7s"), "{second:?}");
-    assert!(db.next().is_none());
+    assert!(db.due().is_none());
     settings.set(Vec::new());
-    assert_eq!(web.next().expect("taken back").yaml, "");
-    assert!(settings.offer("new", labels("prod")).next().is_none());
+    assert_eq!(web.due().expect("taken back").yaml, "");
+    assert!(settings.offer("new", labels("prod")).due().is_none());
 }
 
 #[test]

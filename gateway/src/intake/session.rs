@@ -246,7 +246,7 @@ impl Agent {
 
     /// The settings that it is to be sent now.
     fn settings(&mut self) -> Option<Settings> {
-        let settings = self.settings.next()?;
+        let settings = self.settings.due()?;
         self.presence.settings_sent(settings.revision);
         info!(
             agent = self.id,
