@@ -1,6 +1,6 @@
 # The scripts in ci/ hold the logic; each says what it does at its top.
 
-.PHONY: help setup ebpf build run test test-kernels lint fuzz bench clean
+.PHONY: help setup ebpf build run test test-kernels lint fuzz bench geoip clean
 
 help:
 	@echo 'make setup         install what is missing to build, and say what and why'
@@ -11,6 +11,7 @@ help:
 	@echo 'make test-kernels  the agent on Linux 5.10, 6.1, 6.12 and the newest, in QEMU (root)'
 	@echo 'make lint          format, lints, dependencies, structure'
 	@echo 'make fuzz          every decoder with changed input, 20 s each; SECONDS=180 for longer'
+	@echo 'make geoip         a database of places of addresses, for the gateway'
 	@echo 'make bench         what weir costs (root)'
 	@echo 'make clean         remove what was built, but keep installed tools'
 
@@ -40,6 +41,9 @@ fuzz:
 
 bench:
 	@ci/bench.sh
+
+geoip:
+	@ci/geoip.sh $(DEST)
 
 clean:
 	@ci/clean.sh

@@ -109,10 +109,11 @@ setup_bpf_linker() {
     rm -rf "$CARGO_TARGET_DIR/tools-build"
 }
 
-# Debian starts a packaged Prometheus at once and at every boot, on a port that
+# Debian starts a packaged server at once and at every boot, on a port that
 # the user may need; only the programs are wanted.
-install_prometheus_without_starting_it() {
-    ! has prometheus || ! has promtool || return 0
+# install_without_starting_it COMMAND PACKAGE WHY
+install_without_starting_it() {
+    ! has "$1" || return 0
     local policy=/usr/sbin/policy-rc.d made_policy=''
     if [ "$(id -u)" = 0 ] && [ ! -e $policy ]; then
         printf '#!/bin/sh\nexit 101\n' >$policy
@@ -120,26 +121,33 @@ install_prometheus_without_starting_it() {
         made_policy=1
         trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     fi
-    apt_install 'Prometheus and promtool: the tests scrape the gateway with the real one' prometheus
+    apt_install "$3" "$2"
     if [ -n "$made_policy" ]; then
         rm -f $policy
         trap - EXIT
     fi
     if [ -d /run/systemd/system ]; then
-        systemctl disable --quiet prometheus || say 'warning: prometheus.service could not be disabled'
+        systemctl disable --quiet "$2" || say "warning: $2.service could not be disabled"
     fi
 }
 
 setup_test() {
-    install_prometheus_without_starting_it
+    install_without_starting_it promtool prometheus 'Prometheus and promtool: the tests scrape the gateway with the real one'
     apt_command python3 python3 'python3: reads OpenMetrics with the parser of Prometheus'
     /usr/bin/python3 -c 'import prometheus_client.openmetrics.parser' 2>/dev/null \
         || apt_install 'the Python client of Prometheus: the tests read the gateway with its strict parser' python3-prometheus-client
     apt_command ip iproute2 'ip, ss and nstat: the tests make network namespaces and ask the kernel for its own counts'
     apt_command nft nftables 'nft: the tests lose packets on purpose'
     apt_command nginx nginx-light 'nginx: its log is what our counts of HTTP are compared with'
+    apt_command openssl openssl 'openssl: makes the certificates of servers that speak TLS'
+    [ -x /usr/lib/go-1.19/bin/go ] || apt_install 'an older Go: its programs are read above TLS too' golang-1.19-go
     apt_command wrk wrk 'wrk: asks it over HTTP/1'
     apt_command h2load nghttp2-client 'h2load: asks it over HTTP/2'
+    # Of the servers only the programs: what a Debian package starts would hold port 53.
+    apt_command dnsmasq dnsmasq-base 'dnsmasq: a name server of the tests of DNS'
+    apt_command dig bind9-dnsutils 'dig: asks name servers in the tests of DNS'
+    apt_command dnsperf dnsperf 'dnsperf: its own counts of DNS are compared with ours'
+    install_without_starting_it unbound unbound 'unbound: a name server of the tests of DNS'
     apt_command iperf3 iperf3 'iperf3: its own counts of UDP are compared with ours'
 }
 
@@ -205,5 +213,6 @@ case ${1:-} in
     kernels) setup_kernels ;;
     lint) setup_lint ;;
     fuzz) setup_fuzz ;;
-    *) die "unknown: \`$1\`; it can be \`test\`, \`kernels\`, \`lint\` or \`fuzz\`" ;;
+    geoip) apt_command npm npm 'npm: fetches the database of places' ;;
+    *) die "unknown: \`$1\`; it can be \`test\`, \`kernels\`, \`lint\`, \`fuzz\` or \`geoip\`" ;;
 esac

@@ -2,7 +2,11 @@
 
 use anyhow::Context as _;
 
-const FILES: [&str; 2] = ["weir/flow/v1/flow.proto", "weir/observe/v1/observe.proto"];
+const FILES: [&str; 3] = [
+    "weir/flow/v1/flow.proto",
+    "weir/observe/v1/observe.proto",
+    "weir/observe/v1/scripts.proto",
+];
 
 fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=weir");

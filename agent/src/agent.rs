@@ -25,6 +25,7 @@ use self::{
 };
 use crate::{
     config::Config,
+    drop::DropRules,
     error_chain,
     host::Identity,
     names::Names,
@@ -92,6 +93,8 @@ impl Agent {
             status: Arc::clone(&status),
             owners: Arc::default(),
             names: Arc::new(Names::new(&config.dnsflow.names)),
+            drops: DropRules::default(),
+            http: Arc::default(),
         });
         let (gateway, gateways) = watch::channel(Gateway::new(&config.gateway, &config.labels)?);
         collectors.start(&config)?;

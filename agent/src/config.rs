@@ -1,6 +1,8 @@
 //! Configuration of the agent.
 
 mod dnsflow;
+mod httpflow;
+mod tls;
 
 use std::time::Duration;
 
@@ -9,7 +11,12 @@ use weir_runtime::{
     telemetry,
 };
 
-pub use self::dnsflow::{Dnsflow, Names};
+pub use self::{
+    dnsflow::{Dnsflow, Names},
+    httpflow::{Httpflow, Spans},
+    tls::{Scope, Tls},
+};
+use crate::drop;
 
 /// Prefix of the environment variables that override keys.
 pub const ENV_PREFIX: &str = "WEIR_AGENT";
@@ -30,6 +37,10 @@ pub struct Config {
     pub netflow: Netflow,
     /// The dnsflow collector.
     pub dnsflow: Dnsflow,
+    /// The httpflow collector.
+    pub httpflow: Httpflow,
+    /// What is left out, by name of the rule.
+    pub drop: Vec<(String, drop::Rule)>,
     /// Batches that wait for the gateway.
     pub uplink: Uplink,
     /// Where what the agent says about itself is sent, if anywhere.
@@ -216,6 +227,8 @@ impl Config {
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
             dnsflow: Dnsflow::read(&mut root.section("dnsflow")),
+            httpflow: Httpflow::read(&mut root.section("httpflow")),
+            drop: drop::read(root),
             uplink: Uplink {
                 buffer: root.section("uplink").or("buffer", ByteSize(16 << 20)),
             },

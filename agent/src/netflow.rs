@@ -11,7 +11,7 @@ mod pass;
 mod rows;
 pub mod sock_diag;
 mod source;
-mod syscall;
+pub(crate) mod syscall;
 mod udp;
 
 use std::{
@@ -40,6 +40,7 @@ use self::{
 pub use self::{change::needs_restart, connections::Handover};
 use crate::{
     config::{Hook, Netflow},
+    drop::DropRules,
     names::Names,
     namespaces::{ListError, Namespaces},
     netlink::NetlinkError,
@@ -60,6 +61,13 @@ const MOST_ROWS: usize = 50_000;
 
 /// Room in the kernel for events of connection tracking in each namespace: 800 of them.
 const NAT_EVENTS: usize = 1 << 20;
+
+/// What drop rules left out is counted as: connections that began or failed, segments and datagrams, payload.
+const DROPPED: [&str; 3] = [
+    "netflow_dropped_connections",
+    "netflow_dropped_packets",
+    "netflow_dropped_bytes",
+];
 
 /// Why the collector cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +156,13 @@ impl Collector {
             config: config.clone(),
             rows: 0,
         })
+    }
+
+    /// Leaves out what these rules drop.
+    #[must_use]
+    pub fn dropping(mut self, rules: &DropRules) -> Self {
+        self.connections.drops = rules.dropper();
+        self
     }
 
     /// What is seen of HTTP, if that was asked for and works; once.
@@ -275,6 +290,7 @@ impl Collector {
         counters.push(counter("rows", "", self.rows));
         let lost = lost.map(|(cause, value)| counter("records_lost", cause, value));
         counters.extend(lost);
+        counters.extend(self.connections.drops.counters(DROPPED));
         counters
     }
 }

@@ -7,7 +7,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::runtime::{Builder, Runtime};
-use weir_cli::points::{self, Category, Filter, Format, GatewayAddress};
+use weir_cli::{
+    points::{self, Category, Filter, Format, GatewayAddress},
+    script,
+};
 use weir_runtime::stop;
 
 /// Watches what weir sees.
@@ -30,6 +33,9 @@ enum Command {
         #[command(flatten)]
         stream: Stream,
     },
+    /// Programs that edit Points: try one here, or see and change those of a gateway.
+    #[command(subcommand)]
+    Script(script::Command),
 }
 
 #[derive(Args)]
@@ -90,6 +96,9 @@ fn run(runtime: &Runtime, command: Command) -> anyhow::Result<()> {
     let (category, stream) = match command {
         Command::Flows(stream) => (Category::Network, stream),
         Command::Points { category, stream } => (category.into(), stream),
+        Command::Script(command) => {
+            return Ok(runtime.block_on(script::run(command, &mut io::stdout()))?);
+        }
     };
     let Stream {
         output,

@@ -1,7 +1,11 @@
 //! Writes the seeds of every target, `fuzz/corpus/TARGET/NAME`: `cargo run --example seeds` in this folder.
 
+#[path = "seeds/dns.rs"]
+mod dns;
 #[path = "../../point/tests/otlp/generate.rs"]
 mod generate;
+#[path = "seeds/http.rs"]
+mod http;
 #[path = "seeds/kernel.rs"]
 mod kernel;
 #[path = "../../otel-receiver/tests/stories/support/samples.rs"]
@@ -16,9 +20,9 @@ use flate2::{
 use prost::Message as _;
 use weir_point::otlp::Signal;
 use weir_proto::flow::v1::{
-    AgentMessage, AgentStatus, Counter, Direction, DirectionSource, Dnsflow, DomainSource, FlowBatch,
-    FlowEvent, Hook, HttpSpan, Httpflow, Latency, Netflow, Transport, agent_message::Message,
-    flow_event::Data,
+    AgentMessage, AgentStatus, Counter, Direction, DirectionSource, Dnsflow, DomainSource,
+    FlowBatch, FlowEvent, Hook, HttpSpan, Httpflow, Latency, Netflow, Transport,
+    agent_message::Message, flow_event::Data,
 };
 
 /// In the order of the bytes that choose them.
@@ -28,6 +32,9 @@ fn main() {
     otlp();
     body();
     page();
+    dns::dns();
+    http::http1();
+    http::http2();
     kernel::netlink();
     kernel::btf();
     intake();

@@ -26,9 +26,7 @@ use weir_gateway::{
 };
 use weir_otel_receiver::{Consumer, Refused, Taken};
 use weir_point::{Point, Text, otlp::OtlpBatch};
-use weir_proto::flow::v1::{
-    AgentMessage, AgentStatus, FlowEvent, agent_message, flow_event::Data,
-};
+use weir_proto::flow::v1::{AgentMessage, AgentStatus, FlowEvent, agent_message, flow_event::Data};
 
 thread_local! {
     /// Made once: that takes longer than all else.

@@ -5,7 +5,12 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message as _;
 use weir_gateway::{
-    fanout::Output as _, intake::event, page::Format, profile::SEMCONV, prometheus::FlowSeries,
+    budget::{Budget, Limits},
+    fanout::Output as _,
+    intake::event,
+    page::Format,
+    profile::SEMCONV,
+    prometheus::FlowSeries,
     self_metrics::SelfMetrics,
 };
 use weir_point::{Point, PointBatch, Text};
@@ -94,10 +99,16 @@ fn series(c: &mut Criterion) {
         .map(|events| Arc::new(convert(events, &host)))
         .collect();
     let empty = || {
-        let budget = SERIES as usize;
+        let budget = Budget {
+            series: SERIES as usize,
+            values: Limits {
+                default: SERIES as usize,
+                own: Vec::new(),
+            },
+        };
         FlowSeries::new(
             &SEMCONV,
-            budget,
+            &budget,
             Duration::from_secs(300),
             &SelfMetrics::new(),
         )

@@ -42,6 +42,12 @@ impl Labels {
         }
     }
 
+    /// The tags, in the order of their labels, and what the labels are called.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let labels = self.labels.iter();
+        labels.map(|(attribute, name)| (attribute.tag, name.as_str()))
+    }
+
     /// The labels of the series that takes what is over the budget.
     pub(crate) fn other(&self) -> String {
         let mut out = String::new();

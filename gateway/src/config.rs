@@ -13,9 +13,10 @@ use weir_runtime::{
 
 use crate::{
     agent_settings::{self, AgentRule},
+    budget::{Budget, Limits},
     exporter,
     profile::{Profile, SEMCONV},
-    span_metrics,
+    scripts, span_metrics,
 };
 
 /// Environment variables that override a key begin with this and an underscore.
@@ -36,6 +37,8 @@ pub struct Config {
     pub otlp_exporters: Vec<(String, exporter::Config)>,
     /// Metrics made of spans, if they are on.
     pub span_metrics: Option<span_metrics::Config>,
+    /// Programs that edit Points.
+    pub scripts: scripts::Config,
     /// The live stream.
     pub subscription: Subscription,
     /// Where what the gateway says about itself is sent, if anywhere.
@@ -62,8 +65,8 @@ pub struct Prometheus {
     pub listen: SocketAddr,
     /// The names of flow metrics.
     pub profile: &'static Profile,
-    /// Most label sets per metric.
-    pub series_budget: usize,
+    /// Most label sets per metric, and most values per tag.
+    pub budget: Budget,
     /// How long a label set lives without a Point.
     pub idle_expiry: Duration,
     /// Whether metrics that come over OTLP are shown.
@@ -118,6 +121,7 @@ impl Config {
             otlp_receiver: weir_otel_receiver::Config::read(&mut root.section("otlp_receiver")),
             otlp_exporters: exporter::Config::read_all(root),
             span_metrics: span_metrics::Config::read(&mut root.section("span_metrics")),
+            scripts: scripts::Config::read(&mut root.section("scripts")),
             subscription: Subscription::read(&mut root.section("subscription")),
             telemetry: telemetry::Config::read(&mut root.section("telemetry")),
             stop_deadline: positive(&mut root.section("stop"), "deadline", STOP_DEADLINE),
@@ -146,7 +150,10 @@ impl Prometheus {
         Self {
             listen: section.or("listen", SocketAddr::from((LOCALHOST, PROMETHEUS_PORT))),
             profile: section.or("profile", &SEMCONV),
-            series_budget: at_least_one(section, "series_budget", SERIES_BUDGET),
+            budget: Budget {
+                series: at_least_one(section, "series_budget", SERIES_BUDGET),
+                values: Limits::read(section),
+            },
             idle_expiry: positive(section, "idle_expiry", IDLE_EXPIRY),
             otlp_metrics: section.or("otlp_metrics", true),
         }

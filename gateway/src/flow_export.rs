@@ -37,9 +37,10 @@ use crate::{
 
 /// Points gathered for one round of requests. Gathering ends early at this many.
 const MOST_GATHERED: usize = 8192;
-/// Rows in one request. With all metrics of a row this stays well below the 4 MiB that
-/// receivers take by default.
+/// Rows in one request. With all metrics of a row this is as a rule well below what receivers take.
 const ROWS_PER_REQUEST: usize = 256;
+/// Receivers take 4 MiB by default; rows with very long names come in more requests.
+const LARGEST_REQUEST: usize = 3 << 20;
 
 /// One output for every shape that `flows` asks for. Needs a Tokio runtime. Once they are closed,
 /// everything they were offered is in the queue of `exporter`, or counted as dropped.
@@ -77,7 +78,7 @@ impl FlowMetrics {
     fn start(flows: &Flows, exporter: &Arc<Exporter>, metrics: &SelfMetrics) -> Arc<Self> {
         let own = (exporter.name(), metrics);
         let sums = (flows.temporality == Temporality::Cumulative)
-            .then(|| Cumulative::new(flows.profile, flows.series_budget, flows.idle_expiry, own));
+            .then(|| Cumulative::new(flows.profile, &flows.budget, flows.idle_expiry, own));
         let this = Arc::new(Self {
             outlet: Outlet::new(exporter, Signal::Metrics, Shape::Metrics.name(), metrics),
             profile: flows.profile,
@@ -146,10 +147,19 @@ impl FlowMetrics {
         }
         entries.sort_by(|a, b| a.resource().cmp(b.resource()));
         for entries in entries.chunks(ROWS_PER_REQUEST) {
-            let points = entries.iter().map(|entry: &Entry| entry.points).sum();
-            let request = metrics::request(self.profile, self.temporality, entries);
-            self.outlet.hand_on(request, points);
+            self.request(entries);
         }
+    }
+
+    fn request(&self, entries: &[Entry]) {
+        let request = metrics::request(self.profile, self.temporality, entries);
+        if request.len() > LARGEST_REQUEST && entries.len() > 1 {
+            let (first, second) = entries.split_at(entries.len() / 2);
+            self.request(first);
+            return self.request(second);
+        }
+        let points = entries.iter().map(|entry| entry.points).sum();
+        self.outlet.hand_on(request, points);
     }
 }
 

@@ -24,6 +24,7 @@ use weir_runtime::{
     stop::Deadline,
     telemetry::{self, Telemetry},
 };
+use weir_script::Engine;
 
 use self::otlp::Otlp;
 use crate::{
@@ -36,6 +37,7 @@ use crate::{
     live::{Fixed, Live, Notes, Outputs},
     otlp_intake::OtlpIntake,
     prometheus::{self, Exposition},
+    scripts::Scripts,
     self_metrics::{self, CONFIG_LOADED, CONFIG_RELOADS, SelfMetrics},
     subscription::Subscribers,
 };
@@ -106,6 +108,7 @@ struct Tasks {
     metrics: JoinHandle<()>,
     sweep: JoinHandle<()>,
     upkeep: JoinHandle<()>,
+    scripts: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -121,18 +124,26 @@ impl Gateway {
         let metrics = Arc::new(SelfMetrics::new());
         let agents = Arc::new(Agents::new(config.flow.agents));
         let settings = Arc::new(AgentSettings::new(config.agents.clone()));
-        let outputs = Outputs::start(&config, &metrics)?;
+        let scripts = Scripts::new(
+            config.scripts.clone(),
+            Engine::new(Vec::new()),
+            &[],
+            &metrics,
+        );
+        let outputs = Outputs::start(&config, &scripts, &metrics)?;
         let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let otlp_in = Otlp::start(config.otlp_receiver.clone(), &outputs.otlp, &metrics).await?;
         let intake = Intake::new(
             Arc::clone(&agents),
             Arc::clone(&settings),
+            Arc::clone(&scripts),
             Arc::clone(&outputs.fanout),
             HttpSpans::new(Arc::<OtlpIntake>::clone(&outputs.otlp), &metrics),
             &metrics,
             stop_intake.clone(),
         );
-        let services = services(&intake, config.flow.max_message, &outputs.subscribers);
+        let services = services(&intake, config.flow.max_message, &outputs.subscribers)
+            .add_service(scripts.service());
         let (otlp_grpc, otlp_http) = otlp_in.addresses();
         let telemetry = about_itself(config.telemetry.as_ref(), &metrics)?;
         let upkeep = self_metrics::upkeep(Arc::clone(&metrics), stop_rest.clone());
@@ -152,6 +163,7 @@ impl Gateway {
             )),
             sweep: tokio::spawn(sweep),
             upkeep: tokio::spawn(upkeep),
+            scripts: tokio::spawn(scripts.watch(stop_rest.clone())),
         };
         let (grpc, http) = (otlp_grpc.map(display), otlp_http.map(display));
         info!(%flow, %prometheus, otlp_grpc = grpc, otlp_http = http, "gateway listens");
@@ -250,6 +262,7 @@ impl RunningGateway {
             metrics,
             sweep,
             upkeep,
+            scripts,
         } = self.tasks;
         let telemetry = async {
             match self.telemetry {
@@ -257,12 +270,13 @@ impl RunningGateway {
                 None => true,
             }
         };
-        let (exported, flow, metrics, sweep, upkeep, telemetry) = tokio::join!(
+        let (exported, flow, metrics, sweep, upkeep, scripts, telemetry) = tokio::join!(
             self.outputs.stop(&deadline),
             deadline.finish("flow server", flow),
             deadline.finish("metrics server", metrics),
             deadline.finish("series expiry", sweep),
             deadline.finish("upkeep", upkeep),
+            deadline.finish("watch of scripts", scripts),
             telemetry,
         );
         let all = [
@@ -272,6 +286,7 @@ impl RunningGateway {
             metrics,
             sweep,
             upkeep,
+            scripts,
             telemetry,
         ];
         let complete = all.iter().all(|ended| *ended);

@@ -18,7 +18,7 @@ use crate::{
     },
     intake::{
         address,
-        event::{self, LONGEST_TEXT, Malformed},
+        event::{self, LONGEST_DOMAIN, LONGEST_TEXT, Malformed},
         httpflow,
     },
     profile::SEMCONV,
@@ -152,9 +152,9 @@ impl Span {
             &request.reason,
             &event.process_name,
             &event.container_id,
-            &event.dst_domain,
         ];
-        if texts.iter().any(|text| text.len() > LONGEST_TEXT) {
+        let is_too_long = event.dst_domain.len() > LONGEST_DOMAIN;
+        if is_too_long || texts.iter().any(|text| text.len() > LONGEST_TEXT) {
             return Err(Malformed::Text);
         }
         let ports = [event.src_port, event.dst_port];

@@ -28,6 +28,7 @@ use crate::{
     agents::Agents,
     fanout::Fanout,
     http_spans::HttpSpans,
+    scripts::Scripts,
     self_metrics::{RUNS_FORGOTTEN, SelfMetrics},
 };
 
@@ -36,6 +37,7 @@ pub struct Intake {
     runs: Arc<Runs>,
     agents: Arc<Agents>,
     settings: Arc<AgentSettings>,
+    scripts: Arc<Scripts>,
     fanout: Arc<Fanout>,
     spans: HttpSpans,
     meter: Meter,
@@ -44,11 +46,12 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake that hands Points to `fanout` and spans to `spans`, remembers as many agent runs as there is room for
+    /// An intake that hands Points through `scripts` to `fanout` and spans to `spans`, remembers as many agent runs as there is room for
     /// hosts in `agents`, tells them their `settings`, and ends its streams once `stopping` is cancelled.
     pub fn new(
         agents: Arc<Agents>,
         settings: Arc<AgentSettings>,
+        scripts: Arc<Scripts>,
         fanout: Arc<Fanout>,
         spans: HttpSpans,
         metrics: &SelfMetrics,
@@ -61,6 +64,7 @@ impl Intake {
             )),
             agents,
             settings,
+            scripts,
             fanout,
             spans,
             meter: Meter::new(metrics),
@@ -81,7 +85,7 @@ impl Intake {
     }
 
     /// The Points of `batch`, which the agent on `host` sent; events that are not right
-    /// are counted and left out, and spans go their own way.
+    /// are counted and left out, spans go their own way, and scripts have edited the others.
     fn convert(&self, batch: FlowBatch, host: &Text) -> PointBatch {
         let mut points = Vec::with_capacity(batch.events.len());
         let mut spans = Vec::new();
@@ -97,7 +101,7 @@ impl Intake {
         }
         let refuse = |malformed| self.meter.malformed(malformed);
         self.spans.take(spans, host, refuse);
-        points.into()
+        self.scripts.points(points).into()
     }
 }
 

@@ -1,12 +1,13 @@
 //! The gateway: takes flow events from agents, holds them as Points and hands them to
 //! every output.
 //!
-//! The data path is [`intake`], then [`fanout`], then [`prometheus`], [`flow_export`] and
+//! The data path is [`intake`], then [`scripts`], then [`fanout`], then [`prometheus`], [`flow_export`] and
 //! [`subscription`]; [`gateway`] wires it.
 
 pub mod agent_settings;
 pub mod agents;
 mod aggregate;
+pub mod budget;
 pub mod config;
 pub mod exporter;
 pub mod fanout;
@@ -20,6 +21,7 @@ pub mod otlp_metrics;
 pub mod page;
 pub mod profile;
 pub mod prometheus;
+pub mod scripts;
 pub mod self_metrics;
 pub mod span_metrics;
 pub mod subscription;

@@ -19,6 +19,7 @@ pub use self::meter::ReceiverMeter;
 use crate::{
     exporter::Exporter,
     otlp_metrics::{Dropped, OtlpMetrics},
+    scripts::Scripts,
     self_metrics::{OTLP_WITHOUT_OUTPUT, SelfMetrics},
     span_metrics::SpanMetrics,
     subscription::Subscribers,
@@ -40,6 +41,7 @@ pub struct Outlets {
 
 /// Takes what the receiver has checked.
 pub struct OtlpIntake {
+    scripts: Arc<Scripts>,
     outlets: ArcSwap<Outlets>,
     subscribers: Arc<Subscribers>,
     without_output: [Counter; 3],
@@ -47,9 +49,15 @@ pub struct OtlpIntake {
 }
 
 impl OtlpIntake {
-    /// An intake for these outputs.
-    pub fn new(outlets: Outlets, subscribers: Arc<Subscribers>, metrics: &SelfMetrics) -> Self {
+    /// An intake for these outputs, with `scripts` before them.
+    pub fn new(
+        scripts: Arc<Scripts>,
+        outlets: Outlets,
+        subscribers: Arc<Subscribers>,
+        metrics: &SelfMetrics,
+    ) -> Self {
         Self {
+            scripts,
             outlets: ArcSwap::from_pointee(outlets),
             subscribers,
             without_output: [Signal::Traces, Signal::Metrics, Signal::Logs]
@@ -97,6 +105,10 @@ impl Consumer for OtlpIntake {
         if self.stopping.load(Ordering::Acquire) {
             return Err(Refused::Stopping);
         }
+        if batch.items() == 0 {
+            return Ok(Taken::ALL);
+        }
+        let batch = self.scripts.otlp(batch);
         if batch.items() == 0 {
             return Ok(Taken::ALL);
         }

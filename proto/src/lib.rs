@@ -22,7 +22,7 @@ pub mod flow {
     }
 }
 
-/// Gateway to its users: the live stream of Points.
+/// Gateway to its users: the live stream of Points, and the scripts that edit them.
 pub mod observe {
     /// Version 1 of the contract.
     #[expect(
@@ -31,6 +31,7 @@ pub mod observe {
         clippy::allow_attributes_without_reason,
         clippy::allow_attributes,
         clippy::clone_on_ref_ptr,
+        clippy::too_many_lines,
         reason = "generated; the .proto file has the documentation"
     )]
     pub mod v1 {

@@ -1,12 +1,20 @@
 //! The collectors that run, by what the configuration wants.
 
-use std::{error::Error, sync::Arc};
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     config::Config,
     dnsflow,
+    drop::{DropRules, Rules},
+    httpflow,
     names::Names,
-    netflow::{self, Handover, kernel::Chosen},
+    netflow::{
+        self, Handover,
+        kernel::{Chosen, Http, HttpSettings},
+    },
     owners::Owners,
     privilege,
     status::Status,
@@ -14,27 +22,56 @@ use crate::{
 };
 
 /// Every collector, in the order of their start; one may need what those before it made.
-const KINDS: [Kind; 2] = [
+const KINDS: [Kind; 3] = [
     Kind {
         name: "netflow",
+        is_vital: true,
         is_wanted: |config| config.netflow.enabled,
-        needs_restart: |before, after| netflow::needs_restart(&before.netflow, &after.netflow),
+        needs_restart: netflow_needs_restart,
         keep: |config, before| config.netflow = before.netflow.clone(),
         start: start_netflow,
     },
     Kind {
         name: "dnsflow",
+        is_vital: false,
         is_wanted: |config| config.dnsflow.enabled,
         needs_restart: |before, after| !before.dnsflow.differs_in_names_only(&after.dnsflow),
         keep: |config, before| config.dnsflow = before.dnsflow.clone(),
         start: start_dnsflow,
     },
+    Kind {
+        name: "httpflow",
+        is_vital: false,
+        is_wanted: wants_http,
+        // It reads what netflow's programs show.
+        needs_restart: |before, after| {
+            netflow_needs_restart(before, after) || before.httpflow != after.httpflow
+        },
+        keep: |config, before| config.httpflow = before.httpflow.clone(),
+        start: start_httpflow,
+    },
 ];
+
+/// The programs that show HTTP are netflow's.
+fn wants_http(config: &Config) -> bool {
+    config.httpflow.enabled && config.netflow.enabled
+}
+
+fn netflow_needs_restart(before: &Config, after: &Config) -> bool {
+    let shown = |config: &Config| wants_http(config).then(|| http_settings(config));
+    netflow::needs_restart(&before.netflow, &after.netflow) || shown(before) != shown(after)
+}
+
+fn http_settings(config: &Config) -> HttpSettings {
+    httpflow::kernel_settings(&config.httpflow)
+}
 
 /// One kind of collector.
 struct Kind {
     /// Its section of the configuration.
     name: &'static str,
+    /// Whether the agent does not start without it.
+    is_vital: bool,
     is_wanted: fn(&Config) -> bool,
     /// Whether one that runs cannot change from the one configuration to the other.
     needs_restart: fn(&Config, &Config) -> bool,
@@ -75,6 +112,9 @@ pub(super) struct Shared {
     pub(super) status: Arc<Status>,
     pub(super) owners: Arc<Owners>,
     pub(super) names: Arc<Names>,
+    pub(super) drops: DropRules,
+    /// What netflow's programs show of HTTP, until somebody reads it.
+    pub(super) http: Arc<Mutex<Option<Http>>>,
 }
 
 impl Shared {
@@ -102,9 +142,21 @@ impl Collectors {
     /// Starts those that `config` wants. Blocks.
     pub(super) fn start(&mut self, config: &Config) -> Result<(), CollectorError> {
         self.shared.names.limit(&config.dnsflow.names);
+        self.shared.drops.replace(Rules::new(config.drop.clone()));
         for (kind, running) in KINDS.iter().zip(&mut self.running) {
-            if (kind.is_wanted)(config) {
-                *running = Some(kind.start(config, &self.shared, &mut None)?);
+            if !(kind.is_wanted)(config) {
+                continue;
+            }
+            match kind.start(config, &self.shared, &mut None) {
+                Ok(started) => *running = Some(started),
+                Err(error) if kind.is_vital => return Err(error),
+                // Without the right to capture packets, say, the rest is still worth running.
+                Err(error) => {
+                    let why = crate::error_chain(&error);
+                    tracing::error!("{why}");
+                    let hooks = [Chosen::none(kind.name, why)];
+                    self.shared.status.set_hooks(kind.name, &hooks);
+                }
             }
         }
         Ok(())
@@ -114,6 +166,7 @@ impl Collectors {
     /// that section of `config` is then as it was. Blocks. Why each failed that did.
     pub(super) fn apply(&mut self, before: &Config, config: &mut Config) -> Vec<CollectorError> {
         self.shared.names.limit(&config.dnsflow.names);
+        self.shared.drops.replace(Rules::new(config.drop.clone()));
         let mut left: [Option<Handover>; KINDS.len()] = [const { None }; KINDS.len()];
         // Those that others need end last.
         for (index, kind) in KINDS.iter().enumerate().rev() {
@@ -208,7 +261,11 @@ impl Kind {
 
 fn start_netflow(config: &Config, shared: &Shared, before: &mut Option<Handover>) -> Started {
     privilege::check(config.netflow.hook)?;
-    let mut collector = netflow::Collector::attach(&config.netflow, None, before)?;
+    let http = wants_http(config).then(|| http_settings(config));
+    let mut collector =
+        netflow::Collector::attach(&config.netflow, http, before)?.dropping(&shared.drops);
+    let shown = collector.take_http();
+    *shared.http.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     if let Some(names) = shared.learned(config) {
         collector = collector.with_names(names);
     }
@@ -232,6 +289,35 @@ impl Running for netflow::Running {
 
     fn stop(self: Box<Self>) -> Option<Handover> {
         Self::stop(*self)
+    }
+}
+
+fn start_httpflow(config: &Config, shared: &Shared, _before: &mut Option<Handover>) -> Started {
+    let http = shared
+        .http
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    let shared = httpflow::Shared {
+        queue: Arc::clone(&shared.queue),
+        status: Arc::clone(&shared.status),
+        drops: shared.drops.clone(),
+    };
+    let running = httpflow::Running::start(&config.httpflow, http, shared)?;
+    Ok(Box::new(running))
+}
+
+impl Running for httpflow::Running {
+    fn hooks(&self) -> Vec<Chosen> {
+        Self::hooks(self)
+    }
+
+    /// Nothing that it goes by has changed.
+    fn change(&mut self, _config: &Config, _shared: &Shared) {}
+
+    fn stop(self: Box<Self>) -> Option<Handover> {
+        Self::stop(*self);
+        None
     }
 }
 

@@ -24,9 +24,14 @@ use self::{
 };
 use super::{
     nat::Translations,
-    rows::{Period, Reason, Row, RowKey, Rows},
+    rows::{Delta, Period, Reason, Row, RowKey, Rows},
 };
-use crate::{names::Names, owners::Owners, process::Processes};
+use crate::{
+    drop::{Dropper, Flow},
+    names::Names,
+    owners::Owners,
+    process::Processes,
+};
 
 const AF_INET6: u16 = 10;
 
@@ -57,6 +62,8 @@ pub(super) struct Connections {
     after: Option<Handover>,
     /// The real peers of translated connections, if they are followed.
     pub(super) translations: Option<Translations>,
+    /// What is left out.
+    pub(super) drops: Dropper,
     /// Where owners of sockets are told, if anybody asks.
     pub(super) owners: Option<Arc<Owners>>,
     pub(super) tally: Tally,
@@ -81,6 +88,7 @@ impl Connections {
             before: None,
             after: None,
             translations: None,
+            drops: Dropper::default(),
             owners: None,
             tally: Tally::default(),
         }
@@ -196,11 +204,12 @@ impl Connections {
         if let Some(after) = &mut self.after {
             after.note(record, connection);
         }
-        let row = self.row(record, guess, None, domain);
-        row.add(delta);
+        let Some(row) = self.row(record, guess, None, domain, delta, is_new) else {
+            return;
+        };
         row.connections += 1;
         if is_new {
-            opened(row, record);
+            row.opened(record);
         }
     }
 
@@ -246,12 +255,13 @@ impl Connections {
             None if is_new => self.domains.of(record, dst),
             domain => domain,
         };
-        let row = self.row(record, guess, None, domain);
-        row.add(delta);
+        let Some(row) = self.row(record, guess, None, domain, delta, is_new) else {
+            return;
+        };
         row.closed += 1;
         row.reset += u64::from(ended_by_reset(record));
         if is_new {
-            opened(row, record);
+            row.opened(record);
         }
     }
 
@@ -260,26 +270,30 @@ impl Connections {
         let domain = self
             .domains
             .of(record, address(record.family, record.remote));
-        let reason = Reason::from_errno(record.error);
-        let row = self.row(record, None, Some(reason), domain);
-        row.failed += 1;
-        row.add(attempt.advance(record));
+        let delta = attempt.advance(record);
+        let reason = Some(Reason::from_errno(record.error));
+        if let Some(row) = self.row(record, None, reason, domain, delta, true) {
+            row.failed += 1;
+        }
     }
 
+    /// The row of a connection, with `delta` added; `None` if a rule drops it. `is_new` says whether it was never
+    /// seen before.
     fn row(
         &mut self,
         record: &TcpRecord,
         guessed: Option<(Direction, DirectionSource)>,
         reason: Option<Reason>,
         domain: Option<Arc<str>>,
-    ) -> &mut Row {
+        delta: Delta,
+        is_new: bool,
+    ) -> Option<&mut Row> {
         let (src, dst) = (
             address(record.family, record.local),
             address(record.family, record.remote),
         );
         let local = SocketAddr::new(src, record.local_port);
         let remote = SocketAddr::new(dst, record.remote_port);
-        let peer = self.real_peer(Transport::Tcp, local, remote, record.netns);
         let (direction, source) = match record.facts.direction {
             direction::CONNECT => (Direction::Outgoing, DirectionSource::Connect),
             direction::ACCEPT => (Direction::Incoming, DirectionSource::Accept),
@@ -297,7 +311,20 @@ impl Connections {
             let local = (Transport::Tcp, record.netns, src, record.local_port);
             owners.learn(local, Arc::clone(&process));
         }
-        self.rows.row(RowKey {
+        let flow = Flow {
+            src: local,
+            dst: remote,
+            transport: Transport::Tcp,
+            direction,
+            process: &process.name,
+            container: &process.container,
+            netns: record.netns,
+        };
+        if self.drops.drops(&flow, delta.dropped(is_new.into())) {
+            return None;
+        }
+        let peer = self.real_peer(Transport::Tcp, local, remote, record.netns);
+        let row = self.rows.row(RowKey {
             transport: Transport::Tcp,
             src,
             dst,
@@ -310,7 +337,9 @@ impl Connections {
             nat: peer.map(|peer| (peer.ip(), (both || is_client).then_some(peer.port()))),
             process,
             domain,
-        })
+        });
+        row.add(delta);
+        Some(row)
     }
 
     fn real_peer(
@@ -331,15 +360,6 @@ impl Connections {
         if let Some(translations) = &mut self.translations {
             translations.drain();
         }
-    }
-}
-
-/// Counts the beginning of a connection that is seen for the first time.
-fn opened(row: &mut Row, record: &TcpRecord) {
-    row.established += 1;
-    let (from, to) = (record.facts.connect_ns, record.facts.established_ns);
-    if record.facts.direction == direction::CONNECT && from > 0 && to >= from {
-        row.connected(to - from);
     }
 }
 

@@ -7,11 +7,12 @@ use std::{
 };
 
 use hashbrown::HashMap;
+use weir_ebpf_common::netflow::{TcpRecord, direction};
 use weir_proto::flow::v1::{
     Direction, DirectionSource, DomainSource, FlowEvent, Netflow, Transport, flow_event::Data,
 };
 
-use crate::process::Process;
+use crate::{drop::Amount, process::Process};
 
 /// Why a connect failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +121,17 @@ pub(super) struct Delta {
     pub(super) rtt_var_us: u32,
 }
 
+impl Delta {
+    /// What is counted when a rule drops this, with so many connections that began.
+    pub(super) fn dropped(self, connections: u64) -> Amount {
+        Amount {
+            items: connections,
+            packets: self.packets_read + self.packets_written,
+            bytes: self.bytes_read + self.bytes_written,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     delta: Delta,
@@ -153,7 +165,16 @@ impl Row {
         }
     }
 
-    pub(super) fn connected(&mut self, latency_ns: u64) {
+    /// Counts the beginning of a connection that is seen for the first time.
+    pub(super) fn opened(&mut self, record: &TcpRecord) {
+        self.established += 1;
+        let (from, to) = (record.facts.connect_ns, record.facts.established_ns);
+        if record.facts.direction == direction::CONNECT && from > 0 && to >= from {
+            self.connected(to - from);
+        }
+    }
+
+    fn connected(&mut self, latency_ns: u64) {
         self.connects += 1;
         self.connect_ns += latency_ns;
         self.connect_max_ns = self.connect_max_ns.max(latency_ns);
@@ -205,7 +226,6 @@ impl Row {
                 connect_latency_max_us: connected.then_some(self.connect_max_ns as f64 / 1e3),
                 connections: self.connections,
             })),
-            ..FlowEvent::default()
         }
     }
 }

@@ -91,7 +91,7 @@ impl FromStr for GatewayAddress {
 }
 
 impl GatewayAddress {
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{self}")
     }
 }

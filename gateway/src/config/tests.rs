@@ -30,7 +30,7 @@ stop: {deadline: 25s}
 ";
     let config = read(text).expect("a configuration");
     assert_eq!(config.flow.max_message, 1024 * 1024);
-    assert_eq!(config.prometheus.series_budget, 3);
+    assert_eq!(config.prometheus.budget.series, 3);
     assert_eq!(config.prometheus.profile.name, "native");
     let (name, exporter) = &config.otlp_exporters[0];
     assert_eq!(name, "main");
@@ -39,7 +39,7 @@ stop: {deadline: 25s}
     assert_eq!(flows.shapes, [Shape::Metrics, Shape::Spans, Shape::Logs]);
     assert_eq!(flows.profile.name, "native");
     assert_eq!(flows.temporality, Temporality::Cumulative);
-    assert_eq!(flows.series_budget, 9);
+    assert_eq!(flows.budget.series, 9);
     assert_eq!(config.stop_deadline.as_secs(), 25);
 }
 

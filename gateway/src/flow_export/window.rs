@@ -8,6 +8,7 @@ use weir_point::{Point, PointBatch};
 use super::{envelope, wire::Value};
 use crate::{
     aggregate::{Labels, OTHER, Row},
+    budget::Folded,
     profile::{Attribute, DataSet, Group, Profile},
 };
 
@@ -53,6 +54,8 @@ pub(super) struct Entry {
     /// How many Points were added up here.
     pub(super) merged: usize,
     pub(super) origin: Origin,
+    /// Which of its tags are `~other`.
+    pub(super) folded: Folded,
 }
 
 /// Where an entry has its tags from.
@@ -150,6 +153,7 @@ impl Window {
                     points: 0,
                     merged: 0,
                     origin: Origin::Point(Arc::clone(batch), place),
+                    folded: Folded::default(),
                 });
                 entries.len() - 1
             }
@@ -183,8 +187,17 @@ impl Entry {
     pub(super) fn value(&self, attribute: &Attribute) -> Option<Value<'_>> {
         match self.point() {
             Some(point) if !attribute.is_in_series(point) => None,
+            Some(_) if self.is_folded(attribute) => Some(Value::Text(OTHER.into())),
             Some(point) => envelope::value(attribute, point),
             None => Some(Value::Text(OTHER.into())),
+        }
+    }
+
+    fn is_folded(&self, attribute: &Attribute) -> bool {
+        !self.folded.is_none() && {
+            let mut attributes = self.set.attributes_of(self.group);
+            let place = attributes.position(|own| own.tag == attribute.tag);
+            place.is_some_and(|place| self.folded.has(place))
         }
     }
 
@@ -192,6 +205,7 @@ impl Entry {
     pub(super) fn resource(&self) -> impl Iterator<Item = Option<&str>> {
         let point = self.point();
         self.set.resource().map(move |attribute| match point {
+            Some(_) if self.is_folded(attribute) => Some(OTHER),
             Some(point) => point.tags.get(attribute.tag).map(|text| &**text),
             None => Some(OTHER),
         })

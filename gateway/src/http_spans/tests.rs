@@ -277,6 +277,26 @@ fn what_cannot_be_a_span_is_refused_by_its_cause() {
     }
 }
 
+/// The decoder of others reads whatever was made of bytes at random.
+#[test]
+fn no_bytes_make_a_span_that_cannot_be_read() {
+    let mut rng = fastrand::Rng::with_seed(26);
+    let seed = event().encode_to_vec();
+    let mut changed = || {
+        let mut bytes = seed.clone();
+        for _ in 0..rng.usize(1..4) {
+            let at = rng.usize(..bytes.len());
+            bytes[at] = rng.u8(..);
+        }
+        FlowEvent::decode(bytes.as_slice()).ok()
+    };
+    let events: Vec<FlowEvent> = (0..20_000).filter_map(|_| changed()).collect();
+    let given = events.len();
+    let (spans, refused) = made(events);
+    assert_eq!(spans.len() + refused.len(), given);
+    assert!(spans.len() > 1000 && refused.len() > 1000, "{given}");
+}
+
 #[test]
 fn every_span_is_counted_by_what_became_of_it() {
     let door = Arc::<Door>::default();

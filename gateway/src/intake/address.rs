@@ -1,4 +1,4 @@
-//! Addresses as they come over the wire, and what kind of network they belong to.
+//! Addresses as they come over the wire.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,65 +19,9 @@ pub(super) fn family(address: IpAddr) -> &'static str {
     }
 }
 
-/// Which kind of network the address belongs to.
-pub(super) fn kind(address: IpAddr) -> &'static str {
-    if address.is_loopback() {
-        return "loopback";
-    }
-    if address.is_multicast() {
-        return "multicast";
-    }
-    let (private, link_local, carrier) = match address {
-        IpAddr::V4(v4) => (v4.is_private(), v4.is_link_local(), is_carrier_nat(v4)),
-        IpAddr::V6(v6) => (v6.is_unique_local(), v6.is_unicast_link_local(), false),
-    };
-    match (private, link_local, carrier) {
-        (true, _, _) => "private",
-        (_, true, _) => "link_local",
-        (_, _, true) => "cgnat",
-        _ => "other",
-    }
-}
-
-/// 100.64.0.0/10, RFC 6598.
-fn is_carrier_nat(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    first == 100 && (64..128).contains(&second)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_address_has_the_kind_of_its_network() {
-        for (text, wanted) in [
-            ("127.0.0.1", "loopback"),
-            ("127.255.255.254", "loopback"),
-            ("::1", "loopback"),
-            ("10.1.2.3", "private"),
-            ("172.16.0.1", "private"),
-            ("172.32.0.1", "other"),
-            ("192.168.255.255", "private"),
-            ("fc00::1", "private"),
-            ("fdff::1", "private"),
-            ("169.254.169.254", "link_local"),
-            ("fe80::1", "link_local"),
-            ("febf::1", "link_local"),
-            ("100.64.0.1", "cgnat"),
-            ("100.127.255.255", "cgnat"),
-            ("100.128.0.1", "other"),
-            ("224.0.0.1", "multicast"),
-            ("ff02::1", "multicast"),
-            ("8.8.8.8", "other"),
-            ("2001:db8::1", "other"),
-            ("0.0.0.0", "other"),
-            ("::", "other"),
-            ("255.255.255.255", "other"),
-        ] {
-            assert_eq!(kind(text.parse().expect("an address")), wanted, "{text}");
-        }
-    }
 
     #[test]
     fn a_mapped_address_is_ipv4_and_a_wrong_length_is_none() {

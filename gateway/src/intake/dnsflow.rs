@@ -5,8 +5,6 @@ use weir_proto::flow::v1::Dnsflow;
 use super::event::{Fields, Malformed, OwnTags, Row};
 
 const FIELDS: usize = 6;
-/// Of a name in bytes, escaped; a name without anything to escape has at most 253 (RFC 1035, 2.3.4).
-const LONGEST_NAME: usize = 255;
 /// No answer within the timeout.
 const NO_ANSWER: i32 = -1;
 /// A response code has twelve bits, eight of them with EDNS (RFC 6891, 6.1.3).
@@ -29,8 +27,7 @@ pub(super) fn row(dnsflow: Dnsflow) -> Result<Row, Malformed> {
     match dnsflow.query_name {
         // Without its last dot the name of the root would be none.
         root if root.is_empty() => tags.word("query_name", "."),
-        long if long.len() > LONGEST_NAME => return Err(Malformed::Text),
-        name => tags.text("query_name", name)?,
+        name => tags.domain("query_name", name)?,
     }
     tags.text("query_type", dnsflow.query_type)?;
     Ok(Row {

@@ -10,9 +10,11 @@ use weir_proto::{
 
 use super::{address, dnsflow, httpflow, netflow};
 
-/// Longest text taken from an event: longer than any executable's name (255 bytes), container id (64) or
-/// DNS name (253, RFC 1035), short enough that no row bloats an output.
+/// Longest text taken from an event: longer than any executable's name (255 bytes) or container id (64), short
+/// enough that no row bloats an output.
 pub(crate) const LONGEST_TEXT: usize = 256;
+/// Longest name of the DNS: 253 bytes (RFC 1035, 2.3.4), each of which may have to be escaped as `\DDD`.
+pub(crate) const LONGEST_DOMAIN: usize = 4 * 253;
 /// Tags that the rows of every data set have.
 const TAGS: usize = 21;
 
@@ -124,7 +126,15 @@ pub(super) struct OwnTags(Vec<(&'static str, Text)>);
 
 impl OwnTags {
     pub(super) fn text(&mut self, key: &'static str, text: String) -> Result<(), Malformed> {
-        if text.len() > LONGEST_TEXT {
+        self.up_to(LONGEST_TEXT, key, text)
+    }
+
+    pub(super) fn domain(&mut self, key: &'static str, name: String) -> Result<(), Malformed> {
+        self.up_to(LONGEST_DOMAIN, key, name)
+    }
+
+    fn up_to(&mut self, longest: usize, key: &'static str, text: String) -> Result<(), Malformed> {
+        if text.len() > longest {
             return Err(Malformed::Text);
         }
         if !text.is_empty() {
@@ -166,10 +176,10 @@ fn tags(
     tags.text("container_id", event.container_id)?;
     tags.word("direction", direction);
     tags.word("direction_source", direction_source);
-    tags.text("dst_domain", event.dst_domain)?;
+    tags.up_to(LONGEST_DOMAIN, "dst_domain", event.dst_domain)?;
     tags.word("dst_domain_source", domain_source);
     tags.set("dst_ip", dst.to_smolstr());
-    tags.word("dst_ip_type", Some(address::kind(dst)));
+    tags.word("dst_ip_type", Some(weir_script::kind_of(dst)));
     if !event.dst_nat_ip.is_empty() {
         let real = address::parse(&event.dst_nat_ip).ok_or(Malformed::Address)?;
         tags.set("dst_nat_ip", real.to_smolstr());
@@ -183,7 +193,7 @@ fn tags(
     tags.text("process_name", event.process_name)?;
     tags.word("source", Some(source));
     tags.set("src_ip", src.to_smolstr());
-    tags.word("src_ip_type", Some(address::kind(src)));
+    tags.word("src_ip_type", Some(weir_script::kind_of(src)));
     tags.port("src_port", event.src_port)?;
     tags.word("sub_source", Some("N/A"));
     tags.word("transport", Some(transport));
@@ -227,7 +237,11 @@ impl Tags {
     }
 
     fn text(&mut self, key: &'static str, text: String) -> Result<(), Malformed> {
-        if text.len() > LONGEST_TEXT {
+        self.up_to(LONGEST_TEXT, key, text)
+    }
+
+    fn up_to(&mut self, longest: usize, key: &'static str, text: String) -> Result<(), Malformed> {
+        if text.len() > longest {
             return Err(Malformed::Text);
         }
         if !text.is_empty() {

@@ -15,6 +15,7 @@ use crate::{
     otlp_intake::{OtlpIntake, Outlets},
     otlp_metrics::OtlpMetrics,
     prometheus::{FlowSeries, Sources},
+    scripts::Scripts,
     self_metrics::SelfMetrics,
     span_metrics::{self, SpanMetrics},
     subscription::Subscribers,
@@ -40,7 +41,11 @@ pub(crate) struct Outputs {
 
 impl Outputs {
     /// Start all of them.
-    pub(crate) fn start(config: &Config, metrics: &Arc<SelfMetrics>) -> Result<Self, StartError> {
+    pub(crate) fn start(
+        config: &Config,
+        scripts: &Arc<Scripts>,
+        metrics: &Arc<SelfMetrics>,
+    ) -> Result<Self, StartError> {
         let exporters = Exporters::start(&config.otlp_exporters, metrics)?;
         let subscribers = Subscribers::new(
             config.subscription.queue,
@@ -54,7 +59,12 @@ impl Outputs {
         };
         let flows = flow_outputs(&sources, &subscribers, &exporters);
         let outlets = outlets(config, &sources, &exporters);
-        let otlp = OtlpIntake::new(outlets, Arc::clone(&subscribers), metrics);
+        let otlp = OtlpIntake::new(
+            Arc::clone(scripts),
+            outlets,
+            Arc::clone(&subscribers),
+            metrics,
+        );
         Ok(Self {
             fanout: Arc::new(Fanout::new(flows)),
             otlp: Arc::new(otlp),
@@ -95,7 +105,7 @@ impl Outputs {
     fn sources(&self, before: &Config, config: &Config) -> Sources {
         let mut sources = Sources::clone(&self.page.load());
         let (old, new) = (&before.prometheus, &config.prometheus);
-        let (budget, idle_expiry) = (new.series_budget, new.idle_expiry);
+        let (budget, idle_expiry) = (&new.budget, new.idle_expiry);
         let other_names = old.profile != new.profile;
         if other_names {
             sources.flows = flow_series(new, &self.metrics);
@@ -106,7 +116,7 @@ impl Outputs {
         if other_names || before.span_metrics.is_some() != config.span_metrics.is_some() {
             sources.otlp = otlp_series(config, &self.metrics);
         } else {
-            sources.otlp.limit(budget, idle_expiry);
+            sources.otlp.limit(budget.series, idle_expiry);
         }
         if before.span_metrics != config.span_metrics {
             sources.spans = span_series(config, &self.metrics);
@@ -137,11 +147,10 @@ async fn unused<T>(old: Arc<T>) {
 }
 
 fn flow_series(config: &Prometheus, metrics: &SelfMetrics) -> Arc<FlowSeries> {
-    let (budget, idle_expiry) = (config.series_budget, config.idle_expiry);
     Arc::new(FlowSeries::new(
         config.profile,
-        budget,
-        idle_expiry,
+        &config.budget,
+        config.idle_expiry,
         metrics,
     ))
 }
@@ -149,7 +158,7 @@ fn flow_series(config: &Prometheus, metrics: &SelfMetrics) -> Arc<FlowSeries> {
 fn otlp_series(config: &Config, metrics: &SelfMetrics) -> Arc<OtlpMetrics> {
     let own = &config.prometheus;
     let names = config.span_metrics.iter().flat_map(|_| span_metrics::NAMES);
-    let series = OtlpMetrics::new(own.profile, own.series_budget, own.idle_expiry, metrics);
+    let series = OtlpMetrics::new(own.profile, own.budget.series, own.idle_expiry, metrics);
     Arc::new(series.reserving(names))
 }
 

@@ -1,26 +1,29 @@
-//! The flow series: one row of numbers per label set, with a budget and an expiry.
+//! The flow series: one row of numbers per label set, with budgets and an expiry.
+
+mod rows;
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use hashbrown::HashMap;
 use metrics::Counter;
 use weir_point::{Point, PointBatch};
 
+use self::rows::{Place, Rows};
 use crate::{
     aggregate::{Buckets, Labels, Row, push_label},
+    budget::{Budget, Label, LabelValues},
     fanout::{Cause, Ledger, Output},
     page::{self, Format, Head, Number, Origin, Page},
     profile::{
         DataSet, Gauge, Group, Histogram, Profile,
         naming::{self, Kind},
     },
-    self_metrics::{LABEL_SETS, LABEL_SETS_EXPIRED, POINTS_FOLDED, SelfMetrics, VALUES_LEFT},
+    self_metrics::{
+        LABEL_SETS, LABEL_SETS_EXPIRED, LABEL_VALUES, LABEL_VALUES_FOLDED, POINTS_FOLDED,
+        SelfMetrics, VALUES_LEFT,
+    },
 };
 
 /// All flow series. Points are taken in by whoever offers them rather than by a task
@@ -30,7 +33,6 @@ use crate::{
 pub struct FlowSeries {
     sets: Vec<Set>,
     families: Vec<Family>,
-    budget: AtomicUsize,
     idle_expiry: Mutex<Duration>,
     ledger: Ledger,
 }
@@ -50,19 +52,6 @@ struct GroupSeries {
     expired: Counter,
     folded: Counter,
     gauges_left: Counter,
-}
-
-#[derive(Debug, Default)]
-struct Rows {
-    rows: HashMap<Box<str>, Tracked>,
-    /// What came past the budget. Never expires, so that totals stay whole.
-    other: Option<Row>,
-}
-
-#[derive(Debug)]
-struct Tracked {
-    row: Row,
-    touched: Instant,
 }
 
 /// One metric: a `# TYPE` line and its series.
@@ -87,11 +76,11 @@ struct Member {
 }
 
 impl FlowSeries {
-    /// No series yet, and room for `budget` label sets per metric; a label set without
-    /// a Point for `idle_expiry` goes.
+    /// No series yet, and room for `budget` per metric; a label set without a Point for
+    /// `idle_expiry` goes.
     pub fn new(
         profile: &Profile,
-        budget: usize,
+        budget: &Budget,
         idle_expiry: Duration,
         metrics: &SelfMetrics,
     ) -> Self {
@@ -103,7 +92,7 @@ impl FlowSeries {
                 groups: data_set
                     .groups
                     .iter()
-                    .map(|group| GroupSeries::new(data_set, group, metrics))
+                    .map(|group| GroupSeries::new(data_set, group, budget, metrics))
                     .collect(),
             })
             .collect();
@@ -116,15 +105,16 @@ impl FlowSeries {
         Self {
             sets,
             families,
-            budget: AtomicUsize::new(budget.max(1)),
             idle_expiry: Mutex::new(idle_expiry),
             ledger: Ledger::new(metrics, "prometheus"),
         }
     }
 
-    /// From now on within these limits. Label sets past the new budget stay until they expire.
-    pub fn limit(&self, budget: usize, idle_expiry: Duration) {
-        self.budget.store(budget.max(1), Ordering::Release);
+    /// From now on within these limits. What is held past a smaller budget stays until it expires.
+    pub fn limit(&self, budget: &Budget, idle_expiry: Duration) {
+        for series in self.sets.iter().flat_map(|set| &set.groups) {
+            series.lock().limit(budget);
+        }
         *self.expiry() = idle_expiry;
     }
 
@@ -178,7 +168,6 @@ impl FlowSeries {
 
     fn take(&self, batch: &PointBatch) {
         self.ledger.offered(batch.len());
-        let budget = self.budget.load(Ordering::Acquire);
         let mut unknown = 0;
         let mut labels = String::new();
         for points in batch.points().chunk_by(|a, b| a.name == b.name) {
@@ -191,7 +180,7 @@ impl FlowSeries {
                 continue;
             };
             for series in &set.groups {
-                series.add(points, budget, &mut labels);
+                series.add(points, &mut labels);
             }
         }
         self.ledger.dropped(Cause::NotInProfile, unknown);
@@ -208,12 +197,25 @@ impl Output for FlowSeries {
 }
 
 impl GroupSeries {
-    fn new(data_set: &'static DataSet, group: &'static Group, metrics: &SelfMetrics) -> Self {
+    fn new(
+        data_set: &'static DataSet,
+        group: &'static Group,
+        budget: &Budget,
+        metrics: &SelfMetrics,
+    ) -> Self {
         let name = [group.name];
+        let labels = Labels::new(data_set, group);
+        let label = |(tag, name): (&'static str, &str)| Label {
+            tag,
+            name: name.to_owned(),
+            shown: metrics.gauge(&LABEL_VALUES, &[group.name, tag]),
+            folded: metrics.counter(&LABEL_VALUES_FOLDED, &[group.name, tag]),
+        };
+        let values = LabelValues::new(group.name, labels.tags().map(label), &budget.values);
         Self {
             group,
-            labels: Labels::new(data_set, group),
-            rows: Mutex::default(),
+            rows: Mutex::new(Rows::new(budget.series, values)),
+            labels,
             held: metrics.gauge(&LABEL_SETS, &name),
             expired: metrics.counter(&LABEL_SETS_EXPIRED, &name),
             folded: metrics.counter(&POINTS_FOLDED, &name),
@@ -226,48 +228,46 @@ impl GroupSeries {
     }
 
     /// Add the numbers of `points`; `labels` is scratch space.
-    fn add(&self, points: &[Point], budget: usize, labels: &mut String) {
+    fn add(&self, points: &[Point], labels: &mut String) {
         let now = Instant::now();
         let mut held = self.lock();
-        let Rows { rows, other } = &mut *held;
-        let before = rows.len();
+        let before = held.rows.len();
         for point in points {
             if !self.group.takes(point) {
                 continue;
             }
             labels.clear();
             self.labels.write(point, labels);
-            if let Some(tracked) = rows.get_mut(labels.as_str()) {
+            if let Some(tracked) = held.rows.get_mut(labels.as_str()) {
                 tracked.touched = now;
                 tracked.row.add(self.group, point);
-            } else if rows.len() < budget {
-                let mut row = Row::new(self.group);
-                row.add(self.group, point);
-                rows.insert(labels.as_str().into(), Tracked { row, touched: now });
-            } else {
-                let other = other.get_or_insert_with(|| Row::new(self.group));
-                let left = other.add_counts_only(self.group, point);
-                self.folded.increment(1);
-                self.gauges_left.increment(left);
+                continue;
+            }
+            match held.place(labels, self.group, now) {
+                Place::Own(row) => row.add(self.group, point),
+                Place::Mixed(row) => {
+                    let left = row.add_counts_only(self.group, point);
+                    self.gauges_left.increment(left);
+                }
+                Place::Rest(row) => {
+                    let left = row.add_counts_only(self.group, point);
+                    self.gauges_left.increment(left);
+                    self.folded.increment(1);
+                }
             }
         }
-        if rows.len() != before {
-            self.show_held(rows.len());
+        let after = held.rows.len();
+        if after != before {
+            self.show_held(after);
         }
     }
 
     fn sweep(&self, idle_expiry: Duration) -> usize {
         let mut held = self.lock();
-        let before = held.rows.len();
-        held.rows
-            .retain(|_, tracked| tracked.touched.elapsed() <= idle_expiry);
-        let left = held.rows.len();
-        if left < held.rows.capacity() / 4 {
-            held.rows.shrink_to(left * 2);
-        }
-        self.show_held(left);
-        self.expired.increment((before - left) as u64);
-        before - left
+        let expired = held.sweep(idle_expiry);
+        self.show_held(held.rows.len());
+        self.expired.increment(expired as u64);
+        expired
     }
 
     fn show_held(&self, label_sets: usize) {

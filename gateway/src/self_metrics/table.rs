@@ -77,8 +77,12 @@ self_metrics! {
         "Label sets removed because no Point came for them.";
     POINTS_FOLDED = "weir_gateway_prometheus_points_folded_total", Counter, ["group"],
         "Points added to the ~other series because the budget was used up.";
+    LABEL_VALUES = "weir_gateway_prometheus_label_values", Gauge, ["group", "tag"],
+        "Values of a tag among the label sets held, without ~other.";
+    LABEL_VALUES_FOLDED = "weir_gateway_prometheus_label_values_folded_total", Counter, ["group", "tag"],
+        "Points whose value of a tag was written ~other because the budget of its values was used up.";
     VALUES_LEFT = "weir_gateway_prometheus_values_left_total", Counter, ["group"],
-        "Gauge values left out because they mean nothing on the ~other series.";
+        "Gauge values left out because they mean nothing on a series with ~other.";
     SCRAPES = "weir_gateway_prometheus_scrapes_total", Counter, ["format"],
         "Scrapes that were answered in full.";
     SCRAPE_BYTES = "weir_gateway_prometheus_scrape_size_bytes", Gauge, [],
@@ -118,8 +122,12 @@ self_metrics! {
         "Label sets of cumulative sums removed because no Point came for them.";
     EXPORTER_FLOW_FOLDED = "weir_gateway_exporter_flow_points_folded_total", Counter, ["exporter", "group"],
         "Points added to the ~other series of cumulative sums because the budget was used up.";
+    EXPORTER_FLOW_LABEL_VALUES = "weir_gateway_exporter_flow_label_values", Gauge, ["exporter", "group", "tag"],
+        "Values of a tag among the label sets held for cumulative sums, without ~other.";
+    EXPORTER_FLOW_LABEL_VALUES_FOLDED = "weir_gateway_exporter_flow_label_values_folded_total", Counter, ["exporter", "group", "tag"],
+        "Points whose value of a tag was written ~other in a cumulative sum because the budget of its values was used up.";
     EXPORTER_FLOW_VALUES_LEFT = "weir_gateway_exporter_flow_values_left_total", Counter, ["exporter", "group"],
-        "Gauge values left out because they mean nothing on the ~other series of cumulative sums.";
+        "Gauge values left out because they mean nothing on a series of cumulative sums with ~other.";
 
     OTLP_SERIES_POINTS = "weir_gateway_otlp_series_points_total", Counter, ["result"],
         "Metric data points that came over OTLP, by what became of them on the Prometheus page.";
@@ -164,6 +172,21 @@ self_metrics! {
         "What happened to connections of OTLP clients.";
     OTLP_WITHOUT_OUTPUT = "weir_gateway_otlp_without_output_items_total", Counter, ["signal"],
         "Items that were accepted and went nowhere, because no output for them is configured.";
+
+    SCRIPTS = "weir_gateway_scripts", Gauge, ["namespace"],
+        "Scripts that compiled.";
+    SCRIPTS_BROKEN = "weir_gateway_scripts_broken", Gauge, ["namespace"],
+        "Scripts whose latest text cannot be used.";
+    SCRIPT_POINTS = "weir_gateway_script_points_total", Counter, ["category", "script", "namespace"],
+        "Points given to a script.";
+    SCRIPT_EDITED = "weir_gateway_script_points_edited_total", Counter, ["category", "script", "namespace"],
+        "Points that a script has changed.";
+    SCRIPT_DROPPED = "weir_gateway_script_points_dropped_total", Counter, ["category", "script", "namespace"],
+        "Points that a script has dropped.";
+    SCRIPT_EMITTED = "weir_gateway_script_points_emitted_total", Counter, ["category", "script", "namespace"],
+        "Points that a script has added.";
+    SCRIPT_ERRORS = "weir_gateway_script_errors_total", Counter, ["category", "script", "namespace"],
+        "Points that a script has failed on; they went on as they were.";
 
     SUBSCRIBERS = "weir_gateway_subscribers", Gauge, [],
         "Subscriptions that are open.";

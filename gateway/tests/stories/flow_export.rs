@@ -215,6 +215,29 @@ async fn a_large_period_comes_in_several_requests_and_whole() {
 }
 
 #[tokio::test]
+async fn names_as_long_as_can_be_do_not_make_requests_too_large() {
+    let sink = Sink::start().await;
+    let gateway = gateway_to(sink.address, "").await;
+    let mut agent = Agent::connect(gateway.flow, "a", 1).await;
+    let long = |port| {
+        let event = with(flow(port), |event| event.dst_domain = "\\000".repeat(253));
+        netflow(event, |netflow| {
+            netflow.rtt_us = Some(1.0);
+            netflow.rtt_var_us = Some(1.0);
+            netflow.retransmits = 1;
+            netflow.tcp_closed = 1;
+            netflow.tcp_reset = 1;
+            netflow.tcp_failed = 1;
+            netflow.connect_latency_us = Some(1.0);
+            netflow.connect_latency_max_us = Some(1.0);
+        })
+    };
+    agent.deliver(1, (1..=256).map(long).collect()).await;
+    eventually!(sink.sum(IO, &[RECEIVE]) == 25_600.0);
+    assert!(sink.schemas().len() >= 2, "{}", sink.schemas().len());
+}
+
+#[tokio::test]
 async fn two_exporters_get_the_same_flows_in_their_own_way() {
     let (deltas, sums) = (Sink::start().await, Sink::start().await);
     let gateway = gateway(&format!(

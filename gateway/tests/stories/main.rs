@@ -1,5 +1,6 @@
 //! What agents and users get from a running gateway, over its real ports.
 
+mod budget;
 mod documentation;
 mod flow_export;
 mod golden;
@@ -8,6 +9,7 @@ mod live;
 mod points;
 mod prometheus;
 mod requests;
+mod scripts;
 mod stop;
 mod subscription;
 mod support;

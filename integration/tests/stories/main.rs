@@ -7,6 +7,7 @@
 
 mod burst;
 mod constrained;
+mod drop;
 mod exact;
 mod flow_export;
 mod hosts;

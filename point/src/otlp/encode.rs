@@ -65,6 +65,11 @@ impl Encoder {
         }
     }
 
+    /// The signal of the Points that it takes.
+    pub const fn signal(&self) -> Signal {
+        self.signal
+    }
+
     /// Adds a Point as it came. Cheaper than [`Self::push`] where nobody has edited it.
     pub fn keep(&mut self, point: &PointRef<'_>) {
         if point.batch.signal() != self.signal {

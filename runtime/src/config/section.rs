@@ -118,7 +118,7 @@ impl<'a> Section<'a> {
         self.list_or(key, Vec::new())
     }
 
-    /// The values listed under `key`, or `default` if it is not given.
+    /// The values listed under `key`, or `default` if it is not given. One value alone is a list of one.
     pub fn list_or<T: Scalar>(&mut self, key: &'static str, default: Vec<T>) -> Vec<T> {
         let path = join(&self.path, key);
         let shown: Vec<String> = default.iter().map(Scalar::show).collect();
@@ -137,6 +137,7 @@ impl<'a> Section<'a> {
                 .collect(),
             Given::File(node) => match &node.value {
                 Value::Nothing => default,
+                Value::Scalar(_) => self.reader.node(node, path).into_iter().collect(),
                 Value::List(items) => items
                     .iter()
                     .enumerate()

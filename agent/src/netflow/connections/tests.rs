@@ -3,9 +3,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use weir_ebpf_common::netflow::Facts;
-use weir_proto::flow::v1::{Netflow, flow_event::Data};
+use weir_proto::flow::v1::{Counter, Netflow, flow_event::Data};
+use weir_runtime::config::Document;
 
 use super::*;
+use crate::drop::{DropRules, Rules, read};
 
 const PERIOD: Period = Period {
     end_unix_ns: 1_000_000_000,
@@ -354,4 +356,61 @@ fn a_mapped_address_is_the_ipv4_address_it_means() {
         address(2, words([10, 0, 0, 1])),
         IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))
     );
+}
+
+fn rules(text: &str) -> Rules {
+    let document = Document::parse("agent.yaml", text, "TEST", []).unwrap();
+    Rules::new(document.read(read).unwrap())
+}
+
+/// What was dropped: connections, packets, bytes.
+fn dropped(connections: &Connections) -> Vec<(String, u64)> {
+    let counters = connections.drops.counters(["c", "p", "b"]).into_iter();
+    let named = counters.map(|Counter { name, value, .. }| (name, value));
+    named.collect()
+}
+
+#[test]
+fn what_a_rule_drops_makes_no_row_and_is_counted_once() {
+    let mut connections = Connections::new(10, 32_768, false);
+    connections.drops = DropRules::new(rules("drop: {web: {dst_port: 80}}")).dropper();
+    let mut kept = client(kind::CLOSED, 7);
+    (kept.socket, kept.remote_port) = (2, 443);
+    let mut events = period(&mut connections, &[client(kind::LIVE, 50)], &[kept]);
+    let mut failed = client(kind::FAILED, 0);
+    failed.facts.established_ns = 0;
+    events.extend(period(
+        &mut connections,
+        &[client(kind::LIVE, 60)],
+        &[failed],
+    ));
+    events.extend(period(&mut connections, &[], &[client(kind::CLOSED, 80)]));
+
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].dst_port, Some(443));
+    // 3 and 4 segments of either attempt, 80 bytes out and 160 in.
+    let counted = [("c", 2), ("p", 14), ("b", 240)].map(|(name, value)| (name.into(), value));
+    assert_eq!(dropped(&connections), counted);
+}
+
+#[test]
+fn when_rules_change_a_connection_goes_on_with_what_is_new() {
+    let mut connections = Connections::new(10, 32_768, false);
+    let drops = DropRules::new(rules("drop: {web: {dst_port: 80}}"));
+    connections.drops = drops.dropper();
+    let mut events = period(&mut connections, &[client(kind::LIVE, 50)], &[]);
+    drops.replace(Rules::default());
+    events.extend(period(&mut connections, &[client(kind::LIVE, 70)], &[]));
+    drops.replace(rules("drop: {all: {transport: tcp}}"));
+    events.extend(period(&mut connections, &[], &[client(kind::CLOSED, 100)]));
+
+    assert_eq!(total(&events, |row| row.bytes_written), 20);
+    let last = events.last().map(netflow).unwrap_or_default();
+    assert_eq!(last.connections, 0, "it is not shown as live for ever");
+    let bytes: u64 = dropped(&connections)
+        .iter()
+        .filter(|(name, _)| name == "b")
+        .map(|(_, value)| value)
+        .sum();
+    assert_eq!(bytes, 3 * (50 + 30));
 }

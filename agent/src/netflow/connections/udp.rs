@@ -9,9 +9,12 @@ use weir_ebpf_common::netflow::{
 use weir_proto::flow::v1::{Direction, DirectionSource, Transport};
 
 use super::{Connections, address};
-use crate::netflow::{
-    rows::{Delta, RowKey},
-    udp::Datagrams,
+use crate::{
+    drop::Flow,
+    netflow::{
+        rows::{Delta, RowKey},
+        udp::Datagrams,
+    },
 };
 
 /// The port whose users are asked for.
@@ -48,6 +51,25 @@ impl Connections {
         };
         let local = SocketAddr::new(src, key.local_port);
         let remote = SocketAddr::new(dst, key.remote_port);
+        let delta = Delta {
+            bytes_read: new.bytes_in,
+            bytes_written: new.bytes_out,
+            packets_read: new.datagrams_in,
+            packets_written: new.datagrams_out,
+            ..Delta::default()
+        };
+        let dropped = Flow {
+            src: local,
+            dst: remote,
+            transport: Transport::Udp,
+            direction,
+            process: &process.name,
+            container: &process.container,
+            netns: flow.netns,
+        };
+        if self.drops.drops(&dropped, delta.dropped(0)) {
+            return;
+        }
         let domain = is_client
             .then(|| self.domains.now(flow.netns, dst))
             .flatten();
@@ -66,13 +88,7 @@ impl Connections {
             process,
             domain,
         });
-        row.add(Delta {
-            bytes_read: new.bytes_in,
-            bytes_written: new.bytes_out,
-            packets_read: new.datagrams_in,
-            packets_written: new.datagrams_out,
-            ..Delta::default()
-        });
+        row.add(delta);
     }
 }
 

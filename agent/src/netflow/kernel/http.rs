@@ -20,7 +20,7 @@ use super::{
 use crate::{cgroup::Root, netflow::syscall::FromKernel as _};
 
 /// How HTTP is to be observed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Size of the ring for pieces of streams, in bytes; a power of two.
     pub ring: u32,

@@ -5,7 +5,10 @@ use std::time::Duration;
 use weir_point::otlp::Signal;
 use weir_runtime::config::{Scalar, Section};
 
-use crate::profile::{Profile, SEMCONV};
+use crate::{
+    budget::{Budget, Limits},
+    profile::{Profile, SEMCONV},
+};
 
 /// How flows are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +21,8 @@ pub struct Flows {
     pub gather: Duration,
     /// What a counter says.
     pub temporality: Temporality,
-    /// Most label sets per metric that are kept for cumulative sums.
-    pub series_budget: usize,
+    /// Most label sets per metric, and most values per tag, that are kept for cumulative sums.
+    pub budget: Budget,
     /// How long a label set of a cumulative sum lives without a Point.
     pub idle_expiry: Duration,
 }
@@ -67,10 +70,13 @@ impl Flows {
             profile: section.or("profile", &SEMCONV),
             gather: section.or("gather", GATHER),
             temporality: section.or("temporality", Temporality::Delta),
-            series_budget: section.or("series_budget", SERIES_BUDGET),
+            budget: Budget {
+                series: section.or("series_budget", SERIES_BUDGET),
+                values: Limits::read(section),
+            },
             idle_expiry: super::positive(section, "idle_expiry", IDLE_EXPIRY),
         };
-        if flows.series_budget == 0 {
+        if flows.budget.series == 0 {
             section.mistake("series_budget", "must be at least 1");
         }
         (!flows.shapes.is_empty()).then_some(flows)

@@ -49,7 +49,6 @@ fn full() -> FlowEvent {
             connect_latency_max_us: Some(13.5),
             connections: 14,
         })),
-        ..FlowEvent::default()
     }
 }
 
@@ -235,6 +234,18 @@ fn dns_queries_have_their_name_type_and_times() {
 }
 
 #[test]
+fn the_longest_name_there_can_be_is_taken() {
+    let escaped = "\\000".repeat(253);
+    let mut event = dns();
+    event.dst_domain.clone_from(&escaped);
+    dnsflow(&mut event).query_name.clone_from(&escaped);
+    let point = convert(event).expect("a Point");
+    for key in ["dst_domain", "query_name"] {
+        assert_eq!(tag(&point, key).as_deref(), Some(&*escaped), "{key}");
+    }
+}
+
+#[test]
 fn http_requests_have_their_route_status_and_times() {
     let point = convert(http()).expect("a Point");
     assert_eq!(point.name, "httpflow");
@@ -403,7 +414,7 @@ fn what_cannot_be_a_flow_is_refused_by_its_cause() {
             change(|e| netflow(e).rtt_var_us = Some(f64::INFINITY)),
             Malformed::Number,
         ),
-        (change(|e| e.dst_domain = "x".repeat(257)), Malformed::Text),
+        (change(|e| e.dst_domain = "x".repeat(1013)), Malformed::Text),
         (change(|e| e.data = None), Malformed::Data),
         (
             change(|e| e.data = Some(Data::HttpSpan(HttpSpan::default()))),
@@ -434,7 +445,7 @@ fn requests_that_cannot_be_are_refused_by_their_cause() {
         (dns(|d| d.rcode = -2), Malformed::Number),
         (dns(|d| d.rcode = 4096), Malformed::Number),
         (dns(|d| d.rcode = -1), Malformed::Latency),
-        (dns(|d| d.query_name = "x".repeat(256)), Malformed::Text),
+        (dns(|d| d.query_name = "x".repeat(1013)), Malformed::Text),
         (dns(|d| d.query_type = "x".repeat(257)), Malformed::Text),
         (dns(|d| d.count = u64::MAX), Malformed::Number),
         (dns(|d| d.count = 2), Malformed::Latency),

@@ -68,6 +68,8 @@ fn a_list_has_a_default_until_it_is_given_even_as_an_empty_one() {
     assert_eq!(read("", &[]), (false, vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(read("part: {of: []}", &[]), (true, vec![]));
     assert_eq!(read("part: {of: [c]}", &[]), (true, vec!["c".to_owned()]));
+    let one = read("part: {of: c}", &[]);
+    assert_eq!(one, (true, vec!["c".to_owned()]), "one alone is enough");
     let env = [("WEIR_TEST_PART_OF", "d, e")];
     assert_eq!(
         read("part:", &env),

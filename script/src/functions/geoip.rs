@@ -1,0 +1,93 @@
+//! `geoip`: where an address is.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use vrl::prelude::{
+    ArgumentList, Category, Compiled, Context, Example, Expression, Field, Function,
+    FunctionCompileContext, FunctionExpression, Kind, Parameter, Resolved, TypeDef, TypeState,
+    Value, kind,
+};
+
+use super::own::address;
+use crate::lookups::Lookups;
+
+/// The function.
+#[derive(Debug)]
+pub(super) struct GeoIp(pub(super) Arc<Lookups>);
+
+const PARAMETERS: &[Parameter] = &[Parameter::required(
+    "ip",
+    kind::ANY,
+    "The address; what is none is nowhere.",
+)];
+
+impl Function for GeoIp {
+    fn identifier(&self) -> &'static str {
+        "geoip"
+    }
+
+    fn usage(&self) -> &'static str {
+        "The place of an address as country, country_code, province, province_code, city, latitude and longitude, as far as they are known; null for one that is nowhere."
+    }
+
+    fn category(&self) -> &'static str {
+        Category::Ip.as_ref()
+    }
+
+    fn return_kind(&self) -> u16 {
+        kind::OBJECT | kind::NULL
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        PARAMETERS
+    }
+
+    fn examples(&self) -> &'static [Example] {
+        &[]
+    }
+
+    fn compile(
+        &self,
+        _state: &TypeState,
+        _context: &mut FunctionCompileContext,
+        arguments: ArgumentList,
+    ) -> Compiled {
+        Ok(GeoIpFn {
+            lookups: Arc::clone(&self.0),
+            ip: arguments.required("ip"),
+        }
+        .as_expr())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct GeoIpFn {
+    lookups: Arc<Lookups>,
+    ip: Box<dyn Expression>,
+}
+
+impl FunctionExpression for GeoIpFn {
+    fn resolve(&self, context: &mut Context<'_>) -> Resolved {
+        let address = address(&self.ip.resolve(context)?);
+        let found = address.and_then(|address| self.lookups.geo().find(address));
+        Ok(found.map_or(Value::Null, |found| found.value.clone()))
+    }
+
+    fn type_def(&self, _state: &TypeState) -> TypeDef {
+        let text = || Kind::bytes().or_undefined();
+        let number = || Kind::float().or_undefined();
+        let parts = [
+            ("country", text()),
+            ("country_code", text()),
+            ("province", text()),
+            ("province_code", text()),
+            ("city", text()),
+            ("latitude", number()),
+            ("longitude", number()),
+        ];
+        let parts = parts.map(|(key, kind)| (Field::from(key), kind));
+        TypeDef::object(BTreeMap::from(parts))
+            .or_null()
+            .infallible()
+    }
+}
