@@ -12,6 +12,7 @@ use weir_runtime::{
 };
 
 use crate::{
+    agent_settings::{self, AgentRule},
     budget::{Budget, Limits},
     exporter,
     profile::{Profile, SEMCONV},
@@ -28,6 +29,8 @@ pub struct Config {
     pub flow: Flow,
     /// The Prometheus output.
     pub prometheus: Prometheus,
+    /// Settings for agents.
+    pub agents: Vec<AgentRule>,
     /// OTLP in, if it is on.
     pub otlp_receiver: Option<weir_otel_receiver::Config>,
     /// Where OTLP is sent to, by name.
@@ -45,7 +48,7 @@ pub struct Config {
 }
 
 /// Flow intake and subscription.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {
     /// Where agents and subscribers connect.
     pub listen: SocketAddr,
@@ -56,7 +59,7 @@ pub struct Flow {
 }
 
 /// The Prometheus output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prometheus {
     /// Where `/metrics` is served.
     pub listen: SocketAddr,
@@ -71,7 +74,7 @@ pub struct Prometheus {
 }
 
 /// The live stream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// How many Points may wait for one subscriber.
     pub queue: usize,
@@ -114,6 +117,7 @@ impl Config {
         Self {
             flow: Flow::read(&mut root.section("flow")),
             prometheus: Prometheus::read(&mut root.section("prometheus")),
+            agents: agent_settings::read(root),
             otlp_receiver: weir_otel_receiver::Config::read(&mut root.section("otlp_receiver")),
             otlp_exporters: exporter::Config::read_all(root),
             span_metrics: span_metrics::Config::read(&mut root.section("span_metrics")),

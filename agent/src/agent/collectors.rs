@@ -77,10 +77,11 @@ struct Kind {
     needs_restart: fn(&Config, &Config) -> bool,
     /// Puts the section of the second configuration in the first.
     keep: fn(&mut Config, &Config),
-    start: fn(&Config, &Shared, &mut Option<Handover>) -> Result<Box<dyn Running>, Cause>,
+    start: fn(&Config, &Shared, &mut Option<Handover>) -> Started,
 }
 
 type Cause = Box<dyn Error + Send + Sync>;
+type Started = Result<Box<dyn Running>, Cause>;
 
 /// A collector that runs.
 trait Running: Send {
@@ -258,11 +259,7 @@ impl Kind {
     }
 }
 
-fn start_netflow(
-    config: &Config,
-    shared: &Shared,
-    before: &mut Option<Handover>,
-) -> Result<Box<dyn Running>, Cause> {
+fn start_netflow(config: &Config, shared: &Shared, before: &mut Option<Handover>) -> Started {
     privilege::check(config.netflow.hook)?;
     let http = wants_http(config).then(|| http_settings(config));
     let mut collector =
@@ -295,11 +292,7 @@ impl Running for netflow::Running {
     }
 }
 
-fn start_httpflow(
-    config: &Config,
-    shared: &Shared,
-    _before: &mut Option<Handover>,
-) -> Result<Box<dyn Running>, Cause> {
+fn start_httpflow(config: &Config, shared: &Shared, _before: &mut Option<Handover>) -> Started {
     let http = shared
         .http
         .lock()
@@ -329,11 +322,7 @@ impl Running for httpflow::Running {
     }
 }
 
-fn start_dnsflow(
-    config: &Config,
-    shared: &Shared,
-    _before: &mut Option<Handover>,
-) -> Result<Box<dyn Running>, Cause> {
+fn start_dnsflow(config: &Config, shared: &Shared, _before: &mut Option<Handover>) -> Started {
     let shared = dnsflow::Shared {
         queue: Arc::clone(&shared.queue),
         status: Arc::clone(&shared.status),
