@@ -93,6 +93,7 @@ fn detach(ebpf: &mut Ebpf) {
             Program::BtfTracePoint(typed) => typed.unload(),
             Program::RawTracePoint(raw) => raw.unload(),
             Program::FExit(exit) => exit.unload(),
+            Program::Iter(pass) => pass.unload(),
             _ => Ok(()),
         };
         if let Err(error) = detached {

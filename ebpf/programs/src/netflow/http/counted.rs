@@ -42,8 +42,11 @@ pub(crate) struct Head {
     line: u32,
     /// Bytes of the answer that are counted.
     counted: u32,
-    /// Position of the answer.
+    /// Position of the answer, interim ones (1xx) included.
     answer: u32,
+    /// 1 once the answer has begun.
+    begun: u32,
+    padding: u32,
     reserved: u32,
 }
 
@@ -233,6 +236,7 @@ pub extern "C" fn http_asked(skb: *mut __sk_buff) -> i32 {
     head.start = segment.position;
     head.time_ns = stream.half(stream.client_sent == 1).time_ns;
     head.counted = 0;
+    head.begun = 0;
     let Line::Of { length, truncated } = line(head, want as u32, segment.length) else {
         return 0;
     };

@@ -40,6 +40,10 @@ pub extern "C" fn http_answered(skb: *mut __sk_buff, why: u32) -> i32 {
     let mut status = 0;
     head.key.how &= how::SERVER | how::TRUNCATED;
     if why == 0 {
+        if head.begun == 0 {
+            head.begun = 1;
+            head.answer = segment.position;
+        }
         let Some((code, is_old)) = status_line(&ctx, &segment) else {
             return 0;
         };
@@ -60,12 +64,11 @@ pub extern "C" fn http_answered(skb: *mut __sk_buff, why: u32) -> i32 {
     };
     let (client, server) = halves(stream);
     let request = u64::from(client.end().wrapping_sub(head.start));
-    let answer = if why == 0 {
-        u64::from(segment.length)
-    } else {
+    let answer = if head.begun == 0 {
         0
+    } else {
+        u64::from(server.end().wrapping_sub(head.answer))
     };
-    head.answer = server.end().wrapping_sub(answer as u32);
     head.counted = answer as u32;
     let (read, written) = if stream.client_sent == 1 {
         (answer, request)
