@@ -183,7 +183,7 @@ async fn held(features: &str) -> Series {
     let gateway = full().await;
     let prometheus = Prometheus::scraping(&gateway, features);
     prometheus.query("net_io_bytes_total", 1).await;
-    let query = "{job=~\".+\",__name__!~\"up|scrape_.*|.*_created|weir_gateway_prometheus_scrape.*|.*request_duration.*\"}";
+    let query = "{job=~\".+\",__name__!~\"up|scrape_.*|.*_created|.*_timestamp_seconds|weir_gateway_prometheus_scrape.*|.*request_duration.*\"}";
     let count = format!("count({query})");
     let count = prometheus.one(&count).await as usize;
     let series = prometheus.query(query, count).await.into_iter();
