@@ -16,7 +16,7 @@ use weir_runtime::{
     stop::Deadline,
     telemetry::{self, Telemetry},
 };
-use weir_script::Engine;
+use weir_script::lookups::LookupError;
 
 use self::otlp::{Exporters, Otlp};
 use crate::{
@@ -26,9 +26,9 @@ use crate::{
     fanout::{Fanout, Output},
     http_spans::HttpSpans,
     intake::Intake,
+    lookups,
     otlp_metrics::OtlpMetrics,
     prometheus::{self, Exposition, FlowSeries, Sources},
-    scripts::Scripts,
     self_metrics::{self, SelfMetrics},
     span_metrics::{self, SpanMetrics},
     subscription::Subscribers,
@@ -60,6 +60,9 @@ pub enum StartError {
     /// OTLP cannot be forwarded.
     #[error(transparent)]
     Exporter(#[from] exporter::StartError),
+    /// What scripts look up contradicts itself.
+    #[error(transparent)]
+    Lookups(#[from] LookupError),
     /// What the gateway says about itself cannot be sent.
     #[error(transparent)]
     Telemetry(#[from] telemetry::StartError),
@@ -95,6 +98,7 @@ struct Tasks {
     sweep: JoinHandle<()>,
     upkeep: JoinHandle<()>,
     scripts: JoinHandle<()>,
+    lookups: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -127,7 +131,7 @@ impl Gateway {
         outputs.extend(exporters.flows().iter().cloned());
         let fanout = Arc::new(Fanout::new(outputs));
         let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-        let scripts = Scripts::new(config.scripts, Engine::new(Vec::new()), &[], &metrics);
+        let (scripts, lookups) = lookups::start(&config.lookups, config.scripts, &metrics)?;
         let sources = sources(series, config.span_metrics, &config.prometheus, &metrics);
         let otlp_in = Otlp::start(
             config.otlp_receiver,
@@ -164,6 +168,7 @@ impl Gateway {
             sweep: tokio::spawn(prometheus::sweep(sources, idle_expiry, stop_rest.clone())),
             upkeep: tokio::spawn(upkeep),
             scripts: tokio::spawn(scripts.watch(stop_rest.clone())),
+            lookups: tokio::spawn(lookups.watch(stop_rest.clone())),
         };
         let (grpc, http) = (otlp_grpc.map(display), otlp_http.map(display));
         info!(%flow, %prometheus, otlp_grpc = grpc, otlp_http = http, "gateway listens");
@@ -208,6 +213,7 @@ impl RunningGateway {
             sweep,
             upkeep,
             scripts,
+            lookups,
         } = self.tasks;
         let telemetry = async {
             match self.telemetry {
@@ -215,13 +221,14 @@ impl RunningGateway {
                 None => true,
             }
         };
-        let (exported, flow, metrics, sweep, upkeep, scripts, telemetry) = tokio::join!(
+        let (exported, flow, metrics, sweep, upkeep, scripts, lookups, telemetry) = tokio::join!(
             exporters.stop(&deadline),
             deadline.finish("flow server", flow),
             deadline.finish("metrics server", metrics),
             deadline.finish("series expiry", sweep),
             deadline.finish("upkeep", upkeep),
             deadline.finish("watch of scripts", scripts),
+            deadline.finish("watch of lookups", lookups),
             telemetry,
         );
         let all = [
@@ -232,6 +239,7 @@ impl RunningGateway {
             sweep,
             upkeep,
             scripts,
+            lookups,
             telemetry,
         ];
         let complete = all.iter().all(|ended| *ended);

@@ -14,6 +14,7 @@ pub mod flow_export;
 pub mod gateway;
 pub mod http_spans;
 pub mod intake;
+pub mod lookups;
 pub mod otlp_intake;
 pub mod otlp_metrics;
 pub mod page;
