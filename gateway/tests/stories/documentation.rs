@@ -167,6 +167,7 @@ fn every_key_is_documented_with_its_default() {
     });
     let pages = [
         "gateway-configuration.md",
+        "geoip.md",
         "otlp-receiver.md",
         "otlp-exporter.md",
         "scripts.md",
