@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-const OBJECTS: [&str; 1] = ["netflow"];
+const OBJECTS: [&str; 2] = ["netflow", "tls"];
 
 fn main() -> anyhow::Result<()> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("..");

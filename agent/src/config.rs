@@ -2,6 +2,7 @@
 
 mod dnsflow;
 mod httpflow;
+mod tls;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use weir_runtime::{
 pub use self::{
     dnsflow::{Dnsflow, Names},
     httpflow::{Httpflow, Spans},
+    tls::{Scope, Tls},
 };
 use crate::drop;
 
@@ -221,7 +223,7 @@ impl Config {
     pub fn read(root: &mut Section<'_>) -> Self {
         Self {
             host: root.optional("host"),
-            labels: root.map("labels"),
+            labels: labels(root),
             gateway: gateway(root),
             netflow: Netflow::read(&mut root.section("netflow")),
             dnsflow: Dnsflow::read(&mut root.section("dnsflow")),
@@ -234,6 +236,25 @@ impl Config {
             stop_deadline: root.section("stop").or("deadline", Duration::from_secs(5)),
         }
     }
+}
+
+/// As many as a gateway takes.
+const MOST_LABELS: usize = 64;
+/// In bytes; of names, too.
+const LONGEST_LABEL: usize = 256;
+
+fn labels(root: &mut Section<'_>) -> Vec<(String, String)> {
+    let labels: Vec<(String, String)> = root.map("labels");
+    let fits = |(name, value): &(String, String)| {
+        (1..=LONGEST_LABEL).contains(&name.len()) && value.len() <= LONGEST_LABEL
+    };
+    if labels.len() > MOST_LABELS || !labels.iter().all(fits) {
+        root.mistake(
+            "labels",
+            format!("must be at most {MOST_LABELS}, of at most {LONGEST_LABEL} bytes each"),
+        );
+    }
+    labels
 }
 
 fn gateway(root: &mut Section<'_>) -> String {

@@ -8,6 +8,7 @@ mod connection;
 mod context;
 mod counted;
 mod exchange;
+mod head;
 mod hello;
 mod http1;
 mod http2;
@@ -21,6 +22,8 @@ mod tally;
 mod tracker;
 #[cfg(test)]
 mod wire;
+
+pub use weir_ebpf_common::http::{Piece, flag, protocol};
 
 pub use self::{
     collector::{Running, Shared, StartError, kernel_settings},

@@ -22,6 +22,7 @@ pub mod privilege;
 mod process;
 pub mod self_telemetry;
 pub mod status;
+pub mod tls;
 pub mod uplink;
 
 /// An error and all its causes in one line, for the log. A cause that the error before it has quoted already is

@@ -1,15 +1,18 @@
-//! Which name an address was given by, to whom, and when: told by captured DNS answers.
+//! Which name an address was given by, to whom, and when: told by captured DNS answers, or by clients.
 //!
 //! The name is the one that was asked for, not the last alias before the address.
 
 use std::{
     net::IpAddr,
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use hashbrown::HashMap;
 use rustix::time::{ClockId, clock_gettime};
+
+use weir_proto::flow::v1::DomainSource;
 
 use crate::config;
 
@@ -26,9 +29,29 @@ pub fn monotonic_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// A name, and who told it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Name {
+    text: Arc<str>,
+    /// A DNS answer, or the server name of a TLS ClientHello.
+    pub source: DomainSource,
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The server name of a connection is seen a moment after it has begun.
+const HELLO_AFTER: u64 = 2_000_000_000;
+
 #[derive(Debug)]
 struct Known {
     name: Arc<str>,
+    source: DomainSource,
     since_ns: u64,
     until_ns: u64,
 }
@@ -79,41 +102,45 @@ impl Names {
     pub fn learn(&self, netns: u32, address: IpAddr, name: &Arc<str>, ttl: Duration, now_ns: u64) {
         let mut inner = self.lock();
         let until_ns = now_ns.saturating_add(inner.floor_ns.max(ttl.as_nanos() as u64));
-        let most = inner.most;
-        inner.make_room(netns, address, most, now_ns);
-        if most == 0 {
-            return;
-        }
-        let inner = &mut *inner;
-        let namespace = inner.namespaces.entry(netns).or_default();
-        let names = namespace.entry(address).or_insert_with(|| {
-            inner.addresses += 1;
-            Vec::with_capacity(1)
-        });
-        if let Some(latest) = names.last_mut()
-            && latest.name == *name
-        {
-            latest.until_ns = latest.until_ns.max(until_ns);
-            return;
-        }
-        if names.len() >= MOST_NAMES {
-            names.remove(0);
-        }
-        names.push(Known {
+        let known = Known {
             name: Arc::clone(name),
+            source: DomainSource::Dns,
             since_ns: now_ns,
             until_ns,
-        });
+        };
+        inner.keep(netns, address, known, now_ns);
+    }
+
+    /// A client in the namespace `netns` asked at `now_ns` the server at `address` by this name, in a ClientHello. What a
+    /// DNS answer told is not changed by that.
+    pub fn learn_server(&self, netns: u32, address: IpAddr, name: &str, now_ns: u64) {
+        if self
+            .find(netns, address, now_ns)
+            .is_some_and(|known| known.source == DomainSource::Dns)
+        {
+            return;
+        }
+        let mut inner = self.lock();
+        let known = Known {
+            name: name.into(),
+            source: DomainSource::Sni,
+            since_ns: now_ns.saturating_sub(HELLO_AFTER),
+            until_ns: now_ns.saturating_add(inner.floor_ns),
+        };
+        inner.keep(netns, address, known, now_ns);
     }
 
     /// The name by which `address` was known in the namespace `netns` at `at_ns` (`CLOCK_MONOTONIC`): the latest that
     /// was told before, if it is not too old.
     #[must_use]
-    pub fn find(&self, netns: u32, address: IpAddr, at_ns: u64) -> Option<Arc<str>> {
+    pub fn find(&self, netns: u32, address: IpAddr, at_ns: u64) -> Option<Name> {
         let inner = self.lock();
         let names = inner.namespaces.get(&netns)?.get(&address)?;
         let latest = names.iter().rev().find(|known| known.since_ns <= at_ns)?;
-        (at_ns <= latest.until_ns).then(|| Arc::clone(&latest.name))
+        (at_ns <= latest.until_ns).then(|| Name {
+            text: Arc::clone(&latest.name),
+            source: latest.source,
+        })
     }
 
     /// Lets go of what is too old at `now_ns`, and of namespaces that are gone.
@@ -153,6 +180,29 @@ fn forget_old(addresses: &mut HashMap<IpAddr, Of>, now_ns: u64) {
 }
 
 impl Inner {
+    fn keep(&mut self, netns: u32, address: IpAddr, known: Known, now_ns: u64) {
+        let most = self.most;
+        self.make_room(netns, address, most, now_ns);
+        if most == 0 {
+            return;
+        }
+        let namespace = self.namespaces.entry(netns).or_default();
+        let names = namespace.entry(address).or_insert_with(|| {
+            self.addresses += 1;
+            Vec::with_capacity(1)
+        });
+        if let Some(latest) = names.last_mut()
+            && (&latest.name, latest.source) == (&known.name, known.source)
+        {
+            latest.until_ns = latest.until_ns.max(known.until_ns);
+            return;
+        }
+        if names.len() >= MOST_NAMES {
+            names.remove(0);
+        }
+        names.push(known);
+    }
+
     /// For one more address. What is too old goes first, then whatever comes to hand, first of the namespace that has its
     /// share.
     fn make_room(&mut self, netns: u32, address: IpAddr, most: usize, now_ns: u64) {

@@ -11,7 +11,7 @@ mod pass;
 mod rows;
 pub mod sock_diag;
 mod source;
-mod syscall;
+pub(crate) mod syscall;
 mod udp;
 
 use std::{

@@ -4,6 +4,8 @@
 mod dns;
 #[path = "../../point/tests/otlp/generate.rs"]
 mod generate;
+#[path = "seeds/http.rs"]
+mod http;
 #[path = "seeds/kernel.rs"]
 mod kernel;
 #[path = "../../otel-receiver/tests/stories/support/samples.rs"]
@@ -31,6 +33,8 @@ fn main() {
     body();
     page();
     dns::dns();
+    http::http1();
+    http::http2();
     kernel::netlink();
     kernel::btf();
     intake();

@@ -2,6 +2,7 @@
 
 pub mod input;
 pub mod page;
+pub mod stream;
 
 use weir_point::otlp::Signal;
 

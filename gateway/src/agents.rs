@@ -22,8 +22,19 @@ const LONGEST_TEXT: usize = 256;
 
 const UP: &str = "weir_agent_up";
 const HOOK_INFO: &str = "weir_agent_hook_info";
+const SETTINGS_REVISION: &str = "weir_agent_settings_revision";
+const SETTINGS_MISTAKES: &str = "weir_agent_settings_mistakes";
+/// The end of the names of counters that are points in time: shown as gauges.
+const TIME: &str = "_timestamp_seconds";
 /// Every metric about agents, with `<name>` for what agents choose themselves.
-pub const METRICS: [&str; 3] = [UP, HOOK_INFO, "weir_agent_<name>_total"];
+pub const METRICS: [&str; 6] = [
+    UP,
+    HOOK_INFO,
+    SETTINGS_REVISION,
+    SETTINGS_MISTAKES,
+    "weir_agent_<name>_total",
+    "weir_agent_<name>_timestamp_seconds",
+];
 
 /// Up to `limit` hosts; to make room, the one that left longest ago is forgotten.
 #[derive(Debug)]
@@ -37,6 +48,15 @@ struct Host {
     streams: usize,
     left: Instant,
     status: Option<Status>,
+    settings: Option<Settings>,
+}
+
+/// What the agent was sent, and what it said to that.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    sent: u64,
+    confirmed: u64,
+    mistakes: usize,
 }
 
 /// Sorted, each once: two equal series would make the whole scrape unreadable.
@@ -59,6 +79,11 @@ impl Agents {
         }
     }
 
+    /// How many hosts there is room for.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The agent on `host` opened a stream.
     ///
     /// # Errors
@@ -78,6 +103,7 @@ impl Agents {
             streams: 0,
             left: Instant::now(),
             status: None,
+            settings: None,
         });
         entry.streams += 1;
         Ok(Presence {
@@ -108,6 +134,11 @@ impl Agents {
             .collect();
         render_counters(&statuses, page);
         render_hooks(&statuses, page);
+        let settings: Vec<(&Text, Settings)> = hosts
+            .iter()
+            .filter_map(|(host, entry)| Some((host, entry.settings?)))
+            .collect();
+        render_settings(&settings, page);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Text, Host>> {
@@ -134,6 +165,33 @@ impl Presence {
     }
 }
 
+impl Presence {
+    /// The agent was sent settings.
+    pub fn settings_sent(&self, revision: u64) {
+        if let Some(entry) = self.agents.lock().get_mut(&self.host) {
+            let before = entry.settings;
+            entry.settings = Some(Settings {
+                sent: revision,
+                confirmed: before.map_or(0, |before| before.confirmed),
+                mistakes: 0,
+            });
+        }
+    }
+
+    /// The agent found so many mistakes in the settings of `revision`.
+    pub fn settings_answered(&self, revision: u64, mistakes: usize) {
+        if let Some(entry) = self.agents.lock().get_mut(&self.host)
+            && let Some(settings) = &mut entry.settings
+            && settings.sent == revision
+        {
+            settings.mistakes = mistakes;
+            if mistakes == 0 {
+                settings.confirmed = revision;
+            }
+        }
+    }
+}
+
 impl Drop for Presence {
     fn drop(&mut self) {
         if let Some(entry) = self.agents.lock().get_mut(&self.host) {
@@ -142,6 +200,7 @@ impl Drop for Presence {
                 entry.left = Instant::now();
                 // Old counts would look like a live agent that does nothing.
                 entry.status = None;
+                entry.settings = None;
             }
         }
     }
@@ -196,9 +255,18 @@ fn render_counters(statuses: &[(&Text, &Status)], page: &mut Page) {
         .map(|(name, _)| name.as_str())
         .collect();
     for name in names {
-        let family = format!("weir_agent_{name}_total");
-        let help = "Counted by the agent since it started.";
-        header(&family, Kind::Counter, help, page);
+        if name.ends_with(TIME) {
+            let help = "When that was, in seconds since the Unix epoch.";
+            header(&format!("weir_agent_{name}"), Kind::Gauge, help, page);
+        } else {
+            let help = "Counted by the agent since it started.";
+            header(
+                &format!("weir_agent_{name}_total"),
+                Kind::Counter,
+                help,
+                page,
+            );
+        }
         for (host, status) in statuses {
             let first = (name.to_owned(), String::new());
             let own = status.counters.range(first..);
@@ -227,6 +295,25 @@ fn render_hooks(statuses: &[(&Text, &Status)], page: &mut Page) {
             ];
             sample(&labels, 1, page);
         }
+    }
+}
+
+fn render_settings(settings: &[(&Text, Settings)], page: &mut Page) {
+    if settings.is_empty() {
+        return;
+    }
+    let help = "Settings that the gateway has for the agent; those sent are confirmed once they are in force.";
+    header(SETTINGS_REVISION, Kind::Gauge, help, page);
+    for (host, settings) in settings {
+        for (state, revision) in [("sent", settings.sent), ("confirmed", settings.confirmed)] {
+            let labels = [("host", host.as_str()), ("state", state)];
+            sample(&labels, revision, page);
+        }
+    }
+    let help = "What the agent found wrong with the settings that it was sent.";
+    header(SETTINGS_MISTAKES, Kind::Gauge, help, page);
+    for (host, settings) in settings {
+        sample(&[("host", host)], settings.mistakes as u64, page);
     }
 }
 

@@ -24,7 +24,7 @@ const DEFAULT: &str = "default";
 const LOG_EVERY: Duration = Duration::from_secs(3600);
 
 /// How much the series of a metric may hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
     /// Most label sets.
     pub series: usize,
@@ -33,7 +33,7 @@ pub struct Budget {
 }
 
 /// Most values per tag.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// For tags that have no number of their own.
     pub default: usize,

@@ -14,6 +14,7 @@ use weir_runtime::{
 use weir_script::lookups::LookupSettings;
 
 use crate::{
+    agent_settings::{self, AgentRule},
     budget::{Budget, Limits},
     exporter, lookups,
     profile::{Profile, SEMCONV},
@@ -30,6 +31,8 @@ pub struct Config {
     pub flow: Flow,
     /// The Prometheus output.
     pub prometheus: Prometheus,
+    /// Settings for agents.
+    pub agents: Vec<AgentRule>,
     /// OTLP in, if it is on.
     pub otlp_receiver: Option<weir_otel_receiver::Config>,
     /// Where OTLP is sent to, by name.
@@ -49,7 +52,7 @@ pub struct Config {
 }
 
 /// Flow intake and subscription.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {
     /// Where agents and subscribers connect.
     pub listen: SocketAddr,
@@ -60,7 +63,7 @@ pub struct Flow {
 }
 
 /// The Prometheus output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prometheus {
     /// Where `/metrics` is served.
     pub listen: SocketAddr,
@@ -75,7 +78,7 @@ pub struct Prometheus {
 }
 
 /// The live stream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// How many Points may wait for one subscriber.
     pub queue: usize,
@@ -118,6 +121,7 @@ impl Config {
         Self {
             flow: Flow::read(&mut root.section("flow")),
             prometheus: Prometheus::read(&mut root.section("prometheus")),
+            agents: agent_settings::read(root),
             otlp_receiver: weir_otel_receiver::Config::read(&mut root.section("otlp_receiver")),
             otlp_exporters: exporter::Config::read_all(root),
             span_metrics: span_metrics::Config::read(&mut root.section("span_metrics")),

@@ -13,7 +13,8 @@ mod transport;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::task::JoinHandle;
+use metrics::Gauge;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use weir_point::otlp::{OtlpBatch, Signal};
@@ -27,10 +28,9 @@ pub use self::{
     tls::TlsError,
 };
 use self::{
-    delivery::Delivery,
+    delivery::{Delivery, Way},
     ledger::Ledger,
     queue::{Budget, Folder, Lane},
-    transport::Transport,
 };
 use crate::self_metrics::{
     EXPORTER_QUEUE_BYTES, EXPORTER_QUEUE_LIMIT, EXPORTER_UNREADABLE, SelfMetrics,
@@ -61,8 +61,9 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Exporter {
     name: String,
-    batch: Batch,
-    signals: Vec<Signal>,
+    way: watch::Sender<Arc<Way>>,
+    budget: Arc<Budget>,
+    limit: Gauge,
     /// By [`Signal`].
     lanes: Arc<Lanes>,
     folder: Option<Folder>,
@@ -83,29 +84,52 @@ impl Exporter {
     /// # Errors
     /// Certificates cannot be read, or the folder of the queue cannot be used.
     pub fn start(name: &str, config: Config, metrics: &SelfMetrics) -> Result<Self, StartError> {
-        let transport = Transport::new(&config).map_err(|source| StartError::Tls {
+        let way = Way::new(config).map_err(|source| StartError::Tls {
             name: name.to_owned(),
             source,
         })?;
-        let (folder, lanes) = open(name, &config, metrics).map_err(|source| StartError::Queue {
-            name: name.to_owned(),
-            source,
-        })?;
+        let config = &way.config;
+        let (folder, budget, lanes) =
+            open(name, config, metrics).map_err(|source| StartError::Queue {
+                name: name.to_owned(),
+                source,
+            })?;
+        let limit = metrics.gauge(&EXPORTER_QUEUE_LIMIT, &[name]);
+        limit.set(ledger::float(config.queue.size));
         let lanes = Arc::new(lanes);
         let stop = CancellationToken::new();
-        let batch = config.batch;
         info!(exporter = name, endpoint = %config.endpoint, "OTLP is forwarded");
-        let delivery = Delivery::new(name, &config, transport, stop.clone());
-        let task = tokio::spawn(delivery.run(Arc::clone(&lanes), config.queue.sync));
+        let (way, ways) = watch::channel(Arc::new(way));
+        let delivery = Delivery::new(name, ways, stop.clone());
+        let task = tokio::spawn(delivery.run(Arc::clone(&lanes)));
         Ok(Self {
             name: name.to_owned(),
-            batch,
-            signals: config.signals,
+            way,
+            budget,
+            limit,
             lanes,
             folder,
             stop,
             task: Mutex::new(Some(task)),
         })
+    }
+
+    /// Go over to `config`, which has its queue in the same place. What is queued stays, and what is under way is tried
+    /// again by the new one if the old one fails.
+    ///
+    /// # Errors
+    /// Certificates cannot be read; then everything is as before.
+    pub fn change(&self, config: Config) -> Result<(), StartError> {
+        let size = config.queue.size;
+        info!(exporter = self.name, endpoint = %config.endpoint, "OTLP is forwarded otherwise");
+        let way = Way::new(config).map_err(|source| StartError::Tls {
+            name: self.name.clone(),
+            source,
+        })?;
+        self.budget.limit(size);
+        self.limit.set(ledger::float(size));
+        self.way.send_replace(Arc::new(way));
+        Ok(())
     }
 
     /// What tells it from others.
@@ -115,7 +139,7 @@ impl Exporter {
 
     /// Whether OTLP that is received is forwarded here, if it is of `signal`.
     pub fn forwards(&self, signal: Signal) -> bool {
-        self.signals.contains(&signal)
+        self.way.borrow().config.signals.contains(&signal)
     }
 
     /// Take a batch. With a folder for the queue it is on disk when this returns, safe from
@@ -125,7 +149,8 @@ impl Exporter {
     /// The batch was not taken: there is no room, or the exporter has stopped. The caller
     /// keeps it or tells whoever sent it.
     pub fn offer(&self, batch: &OtlpBatch) -> Result<(), Full> {
-        self.lanes[batch.signal() as usize].offer(batch, &self.batch)
+        let limit = self.way.borrow().config.batch;
+        self.lanes[batch.signal() as usize].offer(batch, &limit)
     }
 
     /// Send what is there, as long as there is time. What is then left in a queue on disk stays
@@ -189,16 +214,13 @@ fn open(
     name: &str,
     config: &Config,
     metrics: &SelfMetrics,
-) -> Result<(Option<Folder>, Lanes), OpenError> {
+) -> Result<(Option<Folder>, Arc<Budget>, Lanes), OpenError> {
     let size = config.queue.size;
     let unreadable = metrics.counter(&EXPORTER_UNREADABLE, &[name]);
     let folder = match &config.queue.folder {
         Some(path) => Some(Folder::lock(path, size, unreadable)?),
         None => None,
     };
-    metrics
-        .gauge(&EXPORTER_QUEUE_LIMIT, &[name])
-        .set(ledger::float(size));
     let used = metrics.gauge(&EXPORTER_QUEUE_BYTES, &[name]);
     let budget = Arc::new(Budget::new(size, used));
     let lane = |signal| {
@@ -212,5 +234,5 @@ fn open(
     };
     let [traces, metrics, logs] = SIGNALS.map(lane);
     let lanes = [traces?, metrics?, logs?];
-    Ok((folder, lanes))
+    Ok((folder, budget, lanes))
 }

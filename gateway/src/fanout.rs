@@ -5,6 +5,7 @@ mod queue;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use weir_point::PointBatch;
 
 pub use self::{
@@ -24,13 +25,21 @@ pub trait Output: Send + Sync {
 
 /// All outputs of one gateway.
 pub struct Fanout {
-    outputs: Vec<Arc<dyn Output>>,
+    outputs: ArcSwap<Vec<Arc<dyn Output>>>,
 }
 
 impl Fanout {
     /// Hand batches to these outputs.
     pub fn new(outputs: Vec<Arc<dyn Output>>) -> Self {
-        Self { outputs }
+        Self {
+            outputs: ArcSwap::from_pointee(outputs),
+        }
+    }
+
+    /// From now on hand batches to these outputs. Gives back those before; as long as others hold them too, a batch is
+    /// on its way to them.
+    pub fn replace(&self, outputs: Vec<Arc<dyn Output>>) -> Arc<Vec<Arc<dyn Output>>> {
+        self.outputs.swap(Arc::new(outputs))
     }
 
     /// Hand `batch` to every output. An empty batch goes nowhere.
@@ -39,14 +48,14 @@ impl Fanout {
             return;
         }
         let batch = Arc::new(batch);
-        for output in &self.outputs {
+        for output in self.outputs.load().iter() {
             output.offer(&batch);
         }
     }
 
     /// Nothing comes after this; every output drains its queue and ends.
     pub fn close(&self) {
-        for output in &self.outputs {
+        for output in self.outputs.load().iter() {
             output.close();
         }
     }

@@ -2,7 +2,14 @@
 
 mod otlp;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -13,24 +20,25 @@ use tonic::transport::{
 use tracing::{error, field::display, info, warn};
 use weir_runtime::{
     listen::{self, ListenError},
+    reload::{Outcome, Trigger},
     stop::Deadline,
     telemetry::{self, Telemetry},
 };
 use weir_script::lookups::LookupError;
 
-use self::otlp::{Exporters, Otlp};
+use self::otlp::Otlp;
 use crate::{
+    agent_settings::AgentSettings,
     agents::Agents,
-    config::{self, Config},
+    config::Config,
     exporter,
-    fanout::{Fanout, Output},
     http_spans::HttpSpans,
     intake::Intake,
+    live::{Fixed, Live, Notes, Outputs},
     lookups,
-    otlp_metrics::OtlpMetrics,
-    prometheus::{self, Exposition, FlowSeries, Sources},
-    self_metrics::{self, SelfMetrics},
-    span_metrics::{self, SpanMetrics},
+    otlp_intake::OtlpIntake,
+    prometheus::{self, Exposition},
+    self_metrics::{self, CONFIG_LOADED, CONFIG_RELOADS, SelfMetrics},
     subscription::Subscribers,
 };
 
@@ -39,6 +47,8 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(20);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
 /// An agent has one stream and a subscriber few.
 const STREAMS_PER_CONNECTION: u32 = 64;
+/// How long telemetry may take to send its last numbers before it starts anew.
+const TELEMETRY_ENDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// The gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,13 +92,17 @@ pub struct RunningGateway {
     pub otlp_grpc: Option<SocketAddr>,
     /// Where OTLP is taken over HTTP, if it is.
     pub otlp_http: Option<SocketAddr>,
-    stop_deadline: Duration,
+    /// What is in force.
+    config: Config,
     stop_intake: CancellationToken,
     stop_rest: CancellationToken,
     intake: Arc<Intake>,
-    fanout: Arc<Fanout>,
+    outputs: Outputs,
     otlp_in: Otlp,
+    /// The parts that go over to another configuration by themselves.
+    live: Vec<Box<dyn Live>>,
     telemetry: Option<Telemetry>,
+    metrics: Arc<SelfMetrics>,
     tasks: Tasks,
 }
 
@@ -113,51 +127,37 @@ impl Gateway {
 
         let metrics = Arc::new(SelfMetrics::new());
         let agents = Arc::new(Agents::new(config.flow.agents));
-        let config::Prometheus {
-            ref budget,
-            idle_expiry,
-            otlp_metrics: shown,
-            profile,
-            ..
-        } = config.prometheus;
-        let series = Arc::new(FlowSeries::new(profile, budget, idle_expiry, &metrics));
-        let config::Subscription { queue, limit } = config.subscription;
-        let subscribers = Subscribers::new(queue, limit, &metrics);
-        let mut outputs: Vec<Arc<dyn Output>> = vec![
-            Arc::<FlowSeries>::clone(&series),
-            Arc::<Subscribers>::clone(&subscribers),
-        ];
-        let exporters = Exporters::start(config.otlp_exporters, &metrics)?;
-        outputs.extend(exporters.flows().iter().cloned());
-        let fanout = Arc::new(Fanout::new(outputs));
+        let settings = Arc::new(AgentSettings::new(config.agents.clone()));
+        let (scripts, lookups) = lookups::start(&config.lookups, config.scripts.clone(), &metrics)?;
+        let outputs = Outputs::start(&config, &scripts, &metrics)?;
         let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-        let (scripts, lookups) = lookups::start(&config.lookups, config.scripts, &metrics)?;
-        let sources = sources(series, config.span_metrics, &config.prometheus, &metrics);
-        let otlp_in = Otlp::start(
-            config.otlp_receiver,
-            &scripts,
-            exporters,
-            shown.then(|| Arc::clone(&sources.otlp)),
-            sources.spans.clone(),
-            &subscribers,
-            &metrics,
-        )
-        .await?;
+        let otlp_in = Otlp::start(config.otlp_receiver.clone(), &outputs.otlp, &metrics).await?;
         let intake = Intake::new(
-            config.flow.agents,
             Arc::clone(&agents),
+            Arc::clone(&settings),
             Arc::clone(&scripts),
-            Arc::clone(&fanout),
-            HttpSpans::new(otlp_in.door(), &metrics),
+            Arc::clone(&outputs.fanout),
+            HttpSpans::new(Arc::<OtlpIntake>::clone(&outputs.otlp), &metrics),
             &metrics,
             stop_intake.clone(),
         );
-        let services =
-            services(&intake, config.flow.max_message, &subscribers).add_service(scripts.service());
+        let services = services(&intake, config.flow.max_message, &outputs.subscribers)
+            .add_service(scripts.service());
         let (otlp_grpc, otlp_http) = otlp_in.addresses();
         let telemetry = about_itself(config.telemetry.as_ref(), &metrics)?;
         let upkeep = self_metrics::upkeep(Arc::clone(&metrics), stop_rest.clone());
-        let exposition = Exposition::new(sources.clone(), agents, metrics);
+        let exposition = Exposition::new(Arc::clone(&outputs.page), agents, Arc::clone(&metrics));
+        let sweep = prometheus::sweep(
+            Arc::clone(&outputs.page),
+            outputs.idle_expiry(),
+            stop_rest.clone(),
+        );
+        loaded_now(&metrics);
+        let live: Vec<Box<dyn Live>> = vec![
+            Box::new(Fixed),
+            Box::new(settings),
+            Box::new(lookups.lookups()),
+        ];
         let tasks = Tasks {
             flow: tokio::spawn(serve(services, flow_listener, stop_intake.clone())),
             metrics: tokio::spawn(prometheus::serve(
@@ -165,7 +165,7 @@ impl Gateway {
                 exposition,
                 stop_rest.clone(),
             )),
-            sweep: tokio::spawn(prometheus::sweep(sources, idle_expiry, stop_rest.clone())),
+            sweep: tokio::spawn(sweep),
             upkeep: tokio::spawn(upkeep),
             scripts: tokio::spawn(scripts.watch(stop_rest.clone())),
             lookups: tokio::spawn(lookups.watch(stop_rest.clone())),
@@ -177,23 +177,78 @@ impl Gateway {
             prometheus,
             otlp_grpc,
             otlp_http,
-            stop_deadline: config.stop_deadline,
+            config,
             stop_intake,
             stop_rest,
             intake,
-            fanout,
+            outputs,
             otlp_in,
+            live,
             telemetry,
+            metrics,
             tasks,
         })
     }
 }
 
 impl RunningGateway {
+    /// Read `file` again and go over to it. What is wrong with it is logged; the one before then stays in force.
+    pub async fn reload(&mut self, file: &Path, trigger: Trigger) {
+        let trigger = trigger.name();
+        let outcome = match Config::load(file) {
+            Ok(config) => {
+                let outcome = self.apply(config).await;
+                info!(
+                    trigger,
+                    outcome = outcome.name(),
+                    "configuration read again"
+                );
+                outcome
+            }
+            Err(mistakes) => {
+                let cause = mistakes.source().map(|cause| format!(": {cause}"));
+                let cause = cause.unwrap_or_default();
+                error!(trigger, "configuration stays as it was: {mistakes}{cause}");
+                Outcome::Invalid
+            }
+        };
+        self.metrics
+            .counter(&CONFIG_RELOADS, &[outcome.name()])
+            .increment(1);
+    }
+
+    /// Go over to `config`, as far as that can be without a restart.
+    pub async fn apply(&mut self, mut config: Config) -> Outcome {
+        let mut notes = Notes::default();
+        for part in &mut self.live {
+            part.apply(&self.config, &mut config, &mut notes);
+        }
+        self.outputs.apply(&self.config, &mut config, &mut notes);
+        if config.telemetry != self.config.telemetry {
+            if let Some(telemetry) = self.telemetry.take() {
+                let deadline = Deadline::after(TELEMETRY_ENDS_WITHIN);
+                telemetry.stop(&deadline).await;
+            }
+            match about_itself(config.telemetry.as_ref(), &self.metrics) {
+                Ok(telemetry) => self.telemetry = telemetry,
+                Err(error) => {
+                    notes.fail(&error);
+                    config.telemetry = None;
+                }
+            }
+        }
+        self.config = config;
+        let outcome = notes.outcome();
+        if outcome != Outcome::Failed {
+            loaded_now(&self.metrics);
+        }
+        outcome
+    }
+
     /// Stop in the order the data flows: no more input, then drain every output, then
     /// end; what is left after the deadline is cut off. Whether nothing was cut off.
     pub async fn stop(self) -> bool {
-        let deadline = Deadline::after(self.stop_deadline);
+        let deadline = Deadline::after(self.config.stop_deadline);
         self.stop_intake.cancel();
         let intake = self.intake;
         let ended = tokio::spawn(async move { intake.ended().await });
@@ -203,9 +258,9 @@ impl RunningGateway {
             otlp_in.stop_receiver(&deadline)
         );
         // Agents bring spans by the same door.
-        let exporters = otlp_in.close();
+        otlp_in.close();
         // What was gathered goes to the exporters before they stop.
-        self.fanout.close();
+        self.outputs.fanout.close();
         self.stop_rest.cancel();
         let Tasks {
             flow,
@@ -222,7 +277,7 @@ impl RunningGateway {
             }
         };
         let (exported, flow, metrics, sweep, upkeep, scripts, lookups, telemetry) = tokio::join!(
-            exporters.stop(&deadline),
+            self.outputs.stop(&deadline),
             deadline.finish("flow server", flow),
             deadline.finish("metrics server", metrics),
             deadline.finish("series expiry", sweep),
@@ -248,21 +303,11 @@ impl RunningGateway {
     }
 }
 
-/// The series on the page.
-fn sources(
-    flows: Arc<FlowSeries>,
-    spans: Option<span_metrics::Config>,
-    config: &config::Prometheus,
-    metrics: &SelfMetrics,
-) -> Sources {
-    let (budget, idle_expiry) = (config.budget.series, config.idle_expiry);
-    let names = spans.iter().flat_map(|_| span_metrics::NAMES);
-    let otlp = OtlpMetrics::new(config.profile, budget, idle_expiry, metrics).reserving(names);
-    Sources {
-        flows,
-        otlp: Arc::new(otlp),
-        spans: spans.map(|spans| Arc::new(SpanMetrics::new(spans, idle_expiry, metrics))),
-    }
+/// The configuration in force was read now.
+fn loaded_now(metrics: &SelfMetrics) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0.0, |since| since.as_secs_f64().floor());
+    metrics.gauge(&CONFIG_LOADED, &[]).set(now);
 }
 
 /// Send the gateway's own metrics and warnings, if that is configured.

@@ -24,6 +24,7 @@ use weir_proto::flow::v1::{
 
 use self::{meter::Meter, runs::Runs, session::Session};
 use crate::{
+    agent_settings::AgentSettings,
     agents::Agents,
     fanout::Fanout,
     http_spans::HttpSpans,
@@ -35,6 +36,7 @@ use crate::{
 pub struct Intake {
     runs: Arc<Runs>,
     agents: Arc<Agents>,
+    settings: Arc<AgentSettings>,
     scripts: Arc<Scripts>,
     fanout: Arc<Fanout>,
     spans: HttpSpans,
@@ -44,11 +46,11 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake that hands Points through `scripts` to `fanout` and spans to `spans`, remembers `runs` agent runs
-    /// and ends its streams once `stopping` is cancelled.
+    /// An intake that hands Points through `scripts` to `fanout` and spans to `spans`, remembers as many agent runs as there is room for
+    /// hosts in `agents`, tells them their `settings`, and ends its streams once `stopping` is cancelled.
     pub fn new(
-        runs: usize,
         agents: Arc<Agents>,
+        settings: Arc<AgentSettings>,
         scripts: Arc<Scripts>,
         fanout: Arc<Fanout>,
         spans: HttpSpans,
@@ -56,8 +58,12 @@ impl Intake {
         stopping: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
-            runs: Arc::new(Runs::new(runs, metrics.counter(&RUNS_FORGOTTEN, &[]))),
+            runs: Arc::new(Runs::new(
+                agents.limit(),
+                metrics.counter(&RUNS_FORGOTTEN, &[]),
+            )),
             agents,
+            settings,
             scripts,
             fanout,
             spans,

@@ -4,6 +4,7 @@
 //! The data path is [`intake`], then [`scripts`], then [`fanout`], then [`prometheus`], [`flow_export`] and
 //! [`subscription`]; [`gateway`] wires it.
 
+pub mod agent_settings;
 pub mod agents;
 mod aggregate;
 pub mod budget;
@@ -14,6 +15,7 @@ pub mod flow_export;
 pub mod gateway;
 pub mod http_spans;
 pub mod intake;
+pub mod live;
 pub mod lookups;
 pub mod otlp_intake;
 pub mod otlp_metrics;

@@ -8,6 +8,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 use weir_point::Category;
 use weir_route::Routes;
 use weir_runtime::config::{Scalar, Section};
@@ -20,6 +21,8 @@ use weir_script::{
 };
 
 use crate::{
+    config::Config,
+    live::{Live, Notes},
     scripts::{self, Scripts, Shipped},
     self_metrics::{GEOIP_UNREADABLE, LOOKUP_FILES, LOOKUP_FILES_BROKEN, SelfMetrics},
 };
@@ -150,7 +153,28 @@ struct Metrics {
     unreadable: Counter,
 }
 
+impl Live for Arc<Lookups> {
+    /// Reading can take a second: what there was before is looked up until then.
+    fn apply(&mut self, before: &Config, config: &mut Config, _notes: &mut Notes) {
+        if before.lookups == config.lookups {
+            return;
+        }
+        let (lookups, settings) = (Arc::clone(self), config.lookups.clone());
+        spawn_blocking(move || {
+            // The reader of the configuration has refused what contradicts itself.
+            if let Err(error) = lookups.change(&settings) {
+                error!("what scripts look up stays as it was: {error}");
+            }
+        });
+    }
+}
+
 impl Files {
+    /// What is in them, and what has no files.
+    pub(crate) fn lookups(&self) -> Arc<Lookups> {
+        Arc::clone(&self.lookups)
+    }
+
     fn new(
         lookups: Arc<Lookups>,
         scripts: Arc<Scripts>,

@@ -1,12 +1,12 @@
 //! `weir-gateway`: the story of the process.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, pin::pin, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
 use tracing::{error, info};
 use weir_gateway::{Config, Gateway};
-use weir_runtime::{logging, stop};
+use weir_runtime::{logging, reload::Reload, stop};
 
 /// Takes flow events from weir agents and hands them on as Prometheus metrics, as OTLP
 /// and as a live stream.
@@ -31,7 +31,6 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = Config::load(&arguments.config)?;
     // Two workers: one can render or convert while the other serves. More would cost
     // memory and gain little, as no request waits for a disk.
     tokio::runtime::Builder::new_multi_thread()
@@ -40,8 +39,16 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?
         .block_on(async {
-            let gateway = Gateway::start(config).await?;
-            let signal = stop::requested().await;
+            let file = &arguments.config;
+            let mut reload = Reload::watch(file).context("cannot wait for SIGHUP")?;
+            let mut gateway = Gateway::start(Config::load(file)?).await?;
+            let mut stop = pin!(stop::requested());
+            let signal = loop {
+                tokio::select! {
+                    signal = &mut stop => break signal,
+                    trigger = reload.requested() => gateway.reload(file, trigger).await,
+                }
+            };
             info!(signal, "stopping");
             gateway.stop().await;
             Ok(())

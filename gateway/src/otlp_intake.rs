@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use metrics::Counter;
 use weir_otel_receiver::{Consumer, Refused, Taken};
 use weir_point::otlp::{OtlpBatch, Signal};
@@ -27,33 +28,37 @@ use crate::{
 /// How soon a client should try again when every queue is full.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Where OTLP goes, but for subscribers.
+#[derive(Default)]
+pub struct Outlets {
+    /// Everything they forward.
+    pub exporters: Vec<Arc<Exporter>>,
+    /// Metrics; without it they are only forwarded.
+    pub series: Option<Arc<OtlpMetrics>>,
+    /// Spans; without it they are only forwarded.
+    pub spans: Option<Arc<SpanMetrics>>,
+}
+
 /// Takes what the receiver has checked.
 pub struct OtlpIntake {
     scripts: Arc<Scripts>,
-    exporters: Vec<Arc<Exporter>>,
-    series: Option<Arc<OtlpMetrics>>,
-    spans: Option<Arc<SpanMetrics>>,
+    outlets: ArcSwap<Outlets>,
     subscribers: Arc<Subscribers>,
     without_output: [Counter; 3],
     stopping: AtomicBool,
 }
 
 impl OtlpIntake {
-    /// An intake for these outputs, with `scripts` before them. Without `series`, metrics are only forwarded; without `spans`,
-    /// spans are.
+    /// An intake for these outputs, with `scripts` before them.
     pub fn new(
         scripts: Arc<Scripts>,
-        exporters: Vec<Arc<Exporter>>,
-        series: Option<Arc<OtlpMetrics>>,
-        spans: Option<Arc<SpanMetrics>>,
+        outlets: Outlets,
         subscribers: Arc<Subscribers>,
         metrics: &SelfMetrics,
     ) -> Self {
         Self {
             scripts,
-            exporters,
-            series,
-            spans,
+            outlets: ArcSwap::from_pointee(outlets),
             subscribers,
             without_output: [Signal::Traces, Signal::Metrics, Signal::Logs]
                 .map(|signal| metrics.counter(&OTLP_WITHOUT_OUTPUT, &[signal.name()])),
@@ -66,6 +71,14 @@ impl OtlpIntake {
         self.stopping.store(true, Ordering::Release);
     }
 
+    /// From now on hand everything to these. Gives back those before; as long as others hold them too, a batch is on its
+    /// way to them.
+    pub fn replace(&self, outlets: Outlets) -> Arc<Outlets> {
+        self.outlets.swap(Arc::new(outlets))
+    }
+}
+
+impl Outlets {
     /// The exporters that want `signal`.
     fn exporters(&self, signal: Signal) -> impl Iterator<Item = &Arc<Exporter>> {
         self.exporters
@@ -99,14 +112,15 @@ impl Consumer for OtlpIntake {
         if batch.items() == 0 {
             return Ok(Taken::ALL);
         }
-        if !self.forward(&batch) {
+        let outlets = self.outlets.load();
+        if !outlets.forward(&batch) {
             return Err(Refused::Full {
                 retry_after: RETRY_AFTER,
             });
         }
         self.subscribers.offer_otlp(&batch);
-        let is_forwarded = self.exporters(batch.signal()).next().is_some();
-        match (batch.signal(), &self.series, &self.spans) {
+        let is_forwarded = outlets.exporters(batch.signal()).next().is_some();
+        match (batch.signal(), &outlets.series, &outlets.spans) {
             (Signal::Metrics, Some(series), _) => {
                 let dropped = series.take(&batch);
                 // An exporter has them all.

@@ -11,7 +11,10 @@ mod summary;
 mod target;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -48,10 +51,19 @@ pub struct OtlpMetrics {
     directory: RwLock<Directory>,
     targets: Mutex<Targets>,
     exemplars: Allowance,
-    budget: usize,
-    expiry: Tick,
+    budget: AtomicUsize,
+    expiry: AtomicU32,
     started: Instant,
     meters: Meters,
+}
+
+/// Another one may take its place; what it shows is not this one's any more.
+impl Drop for OtlpMetrics {
+    fn drop(&mut self) {
+        let families = self.read().all();
+        let held: usize = families.iter().map(|family| lock(family).len()).sum();
+        self.meters.series.decrement(held as f64);
+    }
 }
 
 impl OtlpMetrics {
@@ -68,8 +80,8 @@ impl OtlpMetrics {
             directory: RwLock::new(Directory::new(profile)),
             targets: Mutex::default(),
             exemplars: Allowance::default(),
-            budget: budget.max(1),
-            expiry: ticks(idle_expiry),
+            budget: AtomicUsize::new(budget.max(1)),
+            expiry: AtomicU32::new(ticks(idle_expiry)),
             started: Instant::now(),
             meters: Meters::new(metrics),
         }
@@ -84,6 +96,16 @@ impl OtlpMetrics {
         }
         drop(directory);
         self
+    }
+
+    /// From now on within these limits. Label sets past the new budget stay until they expire.
+    pub fn limit(&self, budget: usize, idle_expiry: Duration) {
+        self.budget.store(budget.max(1), Ordering::Release);
+        self.expiry.store(ticks(idle_expiry), Ordering::Release);
+    }
+
+    fn budget(&self) -> usize {
+        self.budget.load(Ordering::Acquire)
     }
 
     /// Take in all data points of `batch`; those that cannot be shown are counted, and given back as
@@ -109,7 +131,7 @@ impl OtlpMetrics {
                                 labels: &mut labels,
                                 tally: &mut tally,
                                 exemplars: &self.exemplars,
-                                budget: self.budget,
+                                budget: self.budget(),
                                 now,
                             },
                         ),
@@ -157,7 +179,7 @@ impl OtlpMetrics {
         let taken = fits
             && self
                 .targets()
-                .take(labels.identity(), &target, now, self.budget);
+                .take(labels.identity(), &target, now, self.budget());
         tally.targets_dropped += u64::from(!taken);
     }
 
@@ -241,12 +263,13 @@ impl OtlpMetrics {
     /// Remove what had no data point for too long before `now`; returns how many label sets.
     pub fn sweep(&self, now: Instant) -> usize {
         let now = self.tick(now);
-        self.targets().sweep(now, self.expiry);
+        let expiry = self.expiry.load(Ordering::Acquire);
+        self.targets().sweep(now, expiry);
         let (mut expired, mut held, mut exemplars) = (0, 0, 0);
         let families = self.read().all();
         for family in &families {
             let mut family = lock(family);
-            expired += family.sweep(now, self.expiry, self.budget);
+            expired += family.sweep(now, expiry, self.budget());
             held += family.len();
             exemplars += family.exemplars();
         }

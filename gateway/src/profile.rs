@@ -23,6 +23,15 @@ pub struct Profile {
     pub data_sets: &'static [DataSet],
 }
 
+/// There is one of each name.
+impl PartialEq for Profile {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Profile {}
+
 /// The metrics of the Points of one name.
 #[derive(Debug)]
 pub struct DataSet {

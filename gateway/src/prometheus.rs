@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -23,11 +24,7 @@ use axum::{
 };
 use futures_util::stream;
 use metrics::{Counter, Gauge};
-use tokio::{
-    net::TcpListener,
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::{net::TcpListener, sync::watch, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -81,7 +78,7 @@ impl Sources {
 /// What `/metrics` is made of.
 #[derive(Debug)]
 pub struct Exposition {
-    sources: Sources,
+    sources: Arc<ArcSwap<Sources>>,
     agents: Arc<Agents>,
     metrics: Arc<SelfMetrics>,
     /// In the order of [`Format::ALL`].
@@ -90,8 +87,12 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// An exposition of all that.
-    pub fn new(sources: Sources, agents: Arc<Agents>, metrics: Arc<SelfMetrics>) -> Self {
+    /// An exposition of all that, and of whatever takes the place of `sources`.
+    pub fn new(
+        sources: Arc<ArcSwap<Sources>>,
+        agents: Arc<Agents>,
+        metrics: Arc<SelfMetrics>,
+    ) -> Self {
         Self {
             scrapes: Format::ALL.map(|format| metrics.counter(&SCRAPES, &[format.name()])),
             scrape_bytes: metrics.gauge(&SCRAPE_BYTES, &[]),
@@ -102,10 +103,10 @@ impl Exposition {
     }
 
     /// Part `index` of the page; `None` after the last one.
-    fn part(&self, index: usize, format: Format) -> Option<Vec<u8>> {
+    fn part(&self, sources: &Sources, index: usize, format: Format) -> Option<Vec<u8>> {
         match index.checked_sub(1) {
             None => Some(self.own(format)),
-            Some(index) => self.sources.part(index, format),
+            Some(index) => sources.part(index, format),
         }
     }
 
@@ -150,8 +151,10 @@ pub async fn serve(listener: TcpListener, exposition: Exposition, stop: Cancella
 /// whole page is never in memory, and nobody else waits longer than for one metric.
 async fn metrics(State(exposition): State<Arc<Exposition>>, headers: HeaderMap) -> Response {
     let (format, coding) = (negotiate::format(&headers), negotiate::coding(&headers));
+    let sources = exposition.sources.load_full();
     let answer = Compressor::new(coding).map(|compressor| Answer {
         exposition,
+        sources,
         format,
         compressor: Some(compressor),
         index: 0,
@@ -187,6 +190,8 @@ async fn metrics(State(exposition): State<Arc<Exposition>>, headers: HeaderMap) 
 /// An answer to a scrape on its way.
 struct Answer {
     exposition: Arc<Exposition>,
+    /// One page is of one moment, whatever takes their place meanwhile.
+    sources: Arc<Sources>,
     format: Format,
     /// `None` after the last part.
     compressor: Option<Compressor>,
@@ -199,7 +204,7 @@ impl Answer {
     /// ways to send.
     fn next(&mut self) -> io::Result<Vec<u8>> {
         while let Some(compressor) = &mut self.compressor {
-            let part = self.exposition.part(self.index, self.format);
+            let part = self.exposition.part(&self.sources, self.index, self.format);
             self.index += 1;
             let last = part.is_none();
             let part = part.unwrap_or_else(|| self.format.end().into());
@@ -217,17 +222,24 @@ impl Answer {
     }
 }
 
-/// Remove idle series from time to time until `stop` is cancelled.
-pub async fn sweep(sources: Sources, idle_expiry: Duration, stop: CancellationToken) {
-    // Often enough that a series outlives its time by a quarter at most.
-    let mut ticks = interval((idle_expiry / 4).max(Duration::from_millis(10)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Remove series that were idle for `idle_expiry` from time to time until `stop` is cancelled.
+pub async fn sweep(
+    sources: Arc<ArcSwap<Sources>>,
+    mut idle_expiry: watch::Receiver<Duration>,
+    stop: CancellationToken,
+) {
     loop {
+        // Often enough that a series outlives its time by a quarter at most.
+        let next = (*idle_expiry.borrow_and_update() / 4).max(Duration::from_millis(10));
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
+            changed = idle_expiry.changed() => match changed {
+                Ok(()) => continue,
+                Err(_nobody_is_left) => return,
+            },
+            () = sleep(next) => {}
         }
-        let sources = sources.clone();
+        let sources = sources.load_full();
         match spawn_blocking(move || sources.sweep()).await {
             Ok(0) => {}
             Ok(expired) => info!(expired, "idle label sets removed"),

@@ -55,7 +55,7 @@ pub struct SpanMetrics {
     bounds: Vec<u64>,
     /// The dimensions as labels.
     dimensions: Vec<String>,
-    idle_expiry: Duration,
+    idle_expiry: Mutex<Duration>,
     rows: Mutex<Rows>,
     taken: Counter,
     folded: Counter,
@@ -78,13 +78,24 @@ impl SpanMetrics {
             bounds: config.buckets.iter().map(nanos).collect(),
             dimensions: config.labels(),
             config,
-            idle_expiry,
+            idle_expiry: Mutex::new(idle_expiry),
             rows: Mutex::default(),
             taken: metrics.counter(&SPAN_METRICS_SPANS, &["taken"]),
             folded: metrics.counter(&SPAN_METRICS_SPANS, &["folded"]),
             held: metrics.gauge(&SPAN_METRICS_LABEL_SETS, &[]),
             expired: metrics.counter(&SPAN_METRICS_EXPIRED, &[]),
         }
+    }
+
+    /// From now on a label set without a span for `idle_expiry` goes.
+    pub fn limit(&self, idle_expiry: Duration) {
+        *self.expiry() = idle_expiry;
+    }
+
+    fn expiry(&self) -> MutexGuard<'_, Duration> {
+        self.idle_expiry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Count all spans of `batch`.
@@ -183,7 +194,8 @@ impl SpanMetrics {
     /// Remove what had no span for too long before `now`; returns how many label sets.
     pub fn sweep(&self, now: Instant) -> usize {
         let mut held = self.lock();
-        let expired = held.sweep(|row| row.is_idle(now, self.idle_expiry));
+        let idle_expiry = *self.expiry();
+        let expired = held.sweep(|row| row.is_idle(now, idle_expiry));
         self.held.set(held.rows.len() as f64);
         drop(held);
         self.expired.increment(expired as u64);
@@ -246,6 +258,14 @@ impl Rows {
             self.rows.shrink_to(left * 2);
         }
         before - left
+    }
+}
+
+/// Another one may take its place; what it shows is not this one's any more.
+impl Drop for SpanMetrics {
+    fn drop(&mut self) {
+        let held = self.lock().rows.len();
+        self.held.decrement(held as f64);
     }
 }
 

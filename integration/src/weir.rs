@@ -21,6 +21,8 @@ pub struct Gateway {
     pub flow: SocketAddr,
     /// Where it shows metrics.
     pub prometheus: SocketAddr,
+    /// What stands in its configuration before what the story says.
+    listeners: String,
     folder: TempDir,
 }
 
@@ -38,7 +40,17 @@ pub struct Otlp {
 pub struct Agent {
     /// The process.
     pub process: Running,
-    _folder: TempDir,
+    /// What stands in its configuration before what the story says.
+    identity: String,
+    folder: TempDir,
+}
+
+/// As an editor does it: written beside, then moved to its place.
+fn replace(name: &str, folder: &TempDir, config: &str) -> anyhow::Result<()> {
+    let file = folder.path().join(format!("{name}.yaml"));
+    let beside = folder.path().join("written");
+    fs::write(&beside, config).context("failed to write a configuration")?;
+    fs::rename(&beside, &file).with_context(|| format!("failed to replace {}", file.display()))
 }
 
 fn configured(name: &str, folder: &TempDir, config: &str) -> anyhow::Result<Command> {
@@ -71,9 +83,10 @@ impl Gateway {
     pub fn start_at(flow: &str, more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("failed to make a folder")?;
         let free = "listen: 127.0.0.1:0\n";
-        let config = format!(
-            "flow:\n  listen: {flow}\nprometheus:\n  {free}otlp_receiver:\n  grpc:\n    {free}  http:\n    {free}{more}"
+        let listeners = format!(
+            "flow:\n  listen: {flow}\nprometheus:\n  {free}otlp_receiver:\n  grpc:\n    {free}  http:\n    {free}"
         );
+        let config = format!("{listeners}{more}");
         let mut process = Running::start(
             "weir-gateway",
             &mut configured("weir-gateway", &folder, &config)?,
@@ -88,6 +101,7 @@ impl Gateway {
             process,
             flow,
             prometheus,
+            listeners,
             folder,
         })
     }
@@ -143,6 +157,15 @@ impl Gateway {
         Ok(values.sum())
     }
 
+    /// Replaces the configuration by one with these lines instead of those of the start.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn configure(&self, more: &str) -> anyhow::Result<()> {
+        let config = format!("{}{more}", self.listeners);
+        replace("weir-gateway", &self.folder, &config)
+    }
+
     /// The folder that lives as long as the gateway.
     #[must_use]
     pub fn folder(&self) -> &std::path::Path {
@@ -167,8 +190,9 @@ impl Agent {
     /// If it does not start.
     pub fn start_without(gateway: SocketAddr, without: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("failed to make a folder")?;
-        let file = folder.path().join("agent.yaml");
-        let config = format!("gateway: {gateway}\nhost: story\nnetflow:\n  period: 500ms\n");
+        let file = folder.path().join("weir-agent.yaml");
+        let identity = format!("gateway: {gateway}\nhost: story\n");
+        let config = format!("{identity}netflow:\n  period: 500ms\n");
         fs::write(&file, config).context("failed to write a configuration")?;
         let mut command = Command::new("unshare");
         command
@@ -180,7 +204,8 @@ impl Agent {
         process.line(|line| line.contains("netflow watches").then_some(()))?;
         Ok(Self {
             process,
-            _folder: folder,
+            identity,
+            folder,
         })
     }
 
@@ -195,7 +220,8 @@ impl Agent {
         } else {
             "  period: 500ms\n"
         };
-        let config = format!("gateway: {gateway}\nhost: {host}\nnetflow:\n{period}{more}");
+        let identity = format!("gateway: {gateway}\nhost: {host}\n");
+        let config = format!("{identity}netflow:\n{period}{more}");
         let mut process = Running::start(
             "weir-agent",
             &mut configured("weir-agent", &folder, &config)?,
@@ -203,7 +229,24 @@ impl Agent {
         process.line(|line| line.contains("netflow watches").then_some(()))?;
         Ok(Self {
             process,
-            _folder: folder,
+            identity,
+            folder,
         })
+    }
+
+    /// Replaces the configuration by one with these lines instead of those of the start.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn configure(&self, more: &str) -> anyhow::Result<()> {
+        self.replace_configuration(&format!("{}{more}", self.identity))
+    }
+
+    /// Replaces the configuration by this text.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn replace_configuration(&self, text: &str) -> anyhow::Result<()> {
+        replace("weir-agent", &self.folder, text)
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use weir_runtime::config::{ByteSize, Scalar, Section};
 
 /// Everything that can be configured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where OTLP/gRPC is taken, if anywhere.
     pub grpc: Option<SocketAddr>,
@@ -33,7 +33,7 @@ pub struct Config {
 }
 
 /// Files in PEM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The certificate, and those between it and the root.
     pub cert: PathBuf,
@@ -44,7 +44,7 @@ pub struct Tls {
 }
 
 /// A secret that clients send as `Authorization: Bearer …`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {

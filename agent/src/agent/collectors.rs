@@ -57,9 +57,11 @@ fn wants_http(config: &Config) -> bool {
     config.httpflow.enabled && config.netflow.enabled
 }
 
+/// What the programs show is handed over once, so that another reader needs them anew.
 fn netflow_needs_restart(before: &Config, after: &Config) -> bool {
-    let shown = |config: &Config| wants_http(config).then(|| http_settings(config));
-    netflow::needs_restart(&before.netflow, &after.netflow) || shown(before) != shown(after)
+    netflow::needs_restart(&before.netflow, &after.netflow)
+        || wants_http(before) != wants_http(after)
+        || wants_http(after) && before.httpflow != after.httpflow
 }
 
 fn http_settings(config: &Config) -> HttpSettings {
@@ -77,10 +79,11 @@ struct Kind {
     needs_restart: fn(&Config, &Config) -> bool,
     /// Puts the section of the second configuration in the first.
     keep: fn(&mut Config, &Config),
-    start: fn(&Config, &Shared, &mut Option<Handover>) -> Result<Box<dyn Running>, Cause>,
+    start: fn(&Config, &Shared, &mut Option<Handover>) -> Started,
 }
 
 type Cause = Box<dyn Error + Send + Sync>;
+type Started = Result<Box<dyn Running>, Cause>;
 
 /// A collector that runs.
 trait Running: Send {
@@ -119,7 +122,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The names of peers, if somebody learns them.
     fn learned(&self, config: &Config) -> Option<Arc<Names>> {
-        config.dnsflow.enabled.then(|| Arc::clone(&self.names))
+        (config.dnsflow.enabled || wants_http(config)).then(|| Arc::clone(&self.names))
     }
 }
 
@@ -150,12 +153,7 @@ impl Collectors {
                 Ok(started) => *running = Some(started),
                 Err(error) if kind.is_vital => return Err(error),
                 // Without the right to capture packets, say, the rest is still worth running.
-                Err(error) => {
-                    let why = crate::error_chain(&error);
-                    tracing::error!("{why}");
-                    let hooks = [Chosen::none(kind.name, why)];
-                    self.shared.status.set_hooks(kind.name, &hooks);
-                }
+                Err(error) => kind.does_not_run(&error, &self.shared),
             }
         }
         Ok(())
@@ -166,6 +164,7 @@ impl Collectors {
     pub(super) fn apply(&mut self, before: &Config, config: &mut Config) -> Vec<CollectorError> {
         self.shared.names.limit(&config.dnsflow.names);
         self.shared.drops.replace(Rules::new(config.drop.clone()));
+        let ran = self.running.each_ref().map(Option::is_some);
         let mut left: [Option<Handover>; KINDS.len()] = [const { None }; KINDS.len()];
         // Those that others need end last.
         for (index, kind) in KINDS.iter().enumerate().rev() {
@@ -186,15 +185,23 @@ impl Collectors {
                 running.change(config, &self.shared);
                 continue;
             }
-            let started = kind.start(config, &self.shared, &mut left[index]);
-            self.running[index] = started.map_or_else(
-                |failure| {
-                    failures.push(failure);
+            let could_not_before = !ran[index] && (kind.is_wanted)(before);
+            if could_not_before && !(kind.needs_restart)(before, config) {
+                continue;
+            }
+            let left = &mut left[index];
+            self.running[index] = match kind.start(config, &self.shared, left) {
+                Ok(started) => Some(started),
+                Err(error) if could_not_before && !kind.is_vital => {
+                    kind.does_not_run(&error, &self.shared);
+                    None
+                }
+                Err(error) => {
+                    failures.push(error);
                     (kind.keep)(config, before);
-                    kind.start_again(config, &self.shared, &mut left[index], &mut failures)
-                },
-                Some,
-            );
+                    kind.start_again(config, &self.shared, left)
+                }
+            };
         }
         failures
     }
@@ -241,13 +248,21 @@ impl Kind {
         config: &Config,
         shared: &Shared,
         before: &mut Option<Handover>,
-        failures: &mut Vec<CollectorError>,
     ) -> Option<Box<dyn Running>> {
         if !(self.is_wanted)(config) {
             return None;
         }
         let started = self.start(config, shared, before);
-        started.map_err(|failure| failures.push(failure)).ok()
+        started
+            .map_err(|error| self.does_not_run(&error, shared))
+            .ok()
+    }
+
+    fn does_not_run(&self, error: &CollectorError, shared: &Shared) {
+        let why = crate::error_chain(error);
+        tracing::error!("{why}");
+        let hooks = [Chosen::none(self.name, why)];
+        shared.status.set_hooks(self.name, &hooks);
     }
 
     fn stop(&self, running: Box<dyn Running>, shared: &Shared) -> Option<Handover> {
@@ -258,11 +273,7 @@ impl Kind {
     }
 }
 
-fn start_netflow(
-    config: &Config,
-    shared: &Shared,
-    before: &mut Option<Handover>,
-) -> Result<Box<dyn Running>, Cause> {
+fn start_netflow(config: &Config, shared: &Shared, before: &mut Option<Handover>) -> Started {
     privilege::check(config.netflow.hook)?;
     let http = wants_http(config).then(|| http_settings(config));
     let mut collector =
@@ -295,11 +306,7 @@ impl Running for netflow::Running {
     }
 }
 
-fn start_httpflow(
-    config: &Config,
-    shared: &Shared,
-    _before: &mut Option<Handover>,
-) -> Result<Box<dyn Running>, Cause> {
+fn start_httpflow(config: &Config, shared: &Shared, _before: &mut Option<Handover>) -> Started {
     let http = shared
         .http
         .lock()
@@ -309,6 +316,7 @@ fn start_httpflow(
         queue: Arc::clone(&shared.queue),
         status: Arc::clone(&shared.status),
         drops: shared.drops.clone(),
+        names: Arc::clone(&shared.names),
     };
     let running = httpflow::Running::start(&config.httpflow, http, shared)?;
     Ok(Box::new(running))
@@ -328,11 +336,7 @@ impl Running for httpflow::Running {
     }
 }
 
-fn start_dnsflow(
-    config: &Config,
-    shared: &Shared,
-    _before: &mut Option<Handover>,
-) -> Result<Box<dyn Running>, Cause> {
+fn start_dnsflow(config: &Config, shared: &Shared, _before: &mut Option<Handover>) -> Started {
     let shared = dnsflow::Shared {
         queue: Arc::clone(&shared.queue),
         status: Arc::clone(&shared.status),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use weir_runtime::config::{ByteSize, Section};
 
+use super::Tls;
 use crate::httpflow::Redaction;
 
 /// Settings of the httpflow collector.
@@ -29,6 +30,8 @@ pub struct Httpflow {
     pub spans: Spans,
     /// Size of the kernel's ring buffer; a power of two.
     pub ring: ByteSize,
+    /// Whose requests are read above TLS.
+    pub tls: Tls,
 }
 
 /// Settings of spans of single requests.
@@ -55,6 +58,7 @@ impl Httpflow {
             redact: section.list("redact"),
             spans: Spans::read(&mut section.section("spans")),
             ring: section.or("ring", ByteSize(4 << 20)),
+            tls: Tls::read(&mut section.section("tls")),
         };
         if !(Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&httpflow.period) {
             section.mistake("period", "must be between 100ms and 1h");

@@ -11,14 +11,8 @@ fn rules(text: &str) -> Result<Rules, ConfigError> {
 
 /// The agent's view of a scrape: a connection of Prometheus to port 9100 of another machine.
 const SCRAPE: Flow<'_> = Flow {
-    src: SocketAddr::new(
-        IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
-        40_000,
-    ),
-    dst: SocketAddr::new(
-        IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 7, 9)),
-        9100,
-    ),
+    src: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 40_000),
+    dst: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 7, 9)), 9100),
     transport: Transport::Tcp,
     direction: Direction::Outgoing,
     process: "prometheus",

@@ -20,9 +20,10 @@ use super::{Budget, Output, Rows, ServerName, Settings, Spans, Tracker};
 use crate::{
     config,
     drop::{Amount, DropRules, Dropper},
-    names::monotonic_ns,
+    names::{Names, monotonic_ns},
     netflow::kernel::{Chosen, Http, HttpSettings},
     status::{Status, counter},
+    tls::Probes,
     uplink::Queue,
 };
 
@@ -68,10 +69,13 @@ pub struct Shared {
     pub status: Arc<Status>,
     /// What is left out.
     pub drops: DropRules,
+    /// Where names of servers are told.
+    pub names: Arc<Names>,
 }
 
 /// The collector's thread.
 pub struct Running {
+    hooks: Vec<Chosen>,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -93,6 +97,8 @@ type Hosts = HashMap<(u32, IpAddr, u16), Box<str>>;
 
 struct Collector {
     http: Http,
+    /// Above TLS, where that is wanted and works.
+    tls: Option<Probes>,
     tracker: Tracker,
     rows: Rows,
     spans: Spans,
@@ -122,8 +128,10 @@ impl Running {
             routes: config.max_routes,
         };
         let routes = Routes::new(config.routes.iter().map(String::as_str))?;
+        let (tls, hooks) = start_tls(config);
         let collector = Collector {
             http,
+            tls,
             tracker: Tracker::new(Settings {
                 max_connections: config.max_connections,
                 timeout: config.timeout,
@@ -145,13 +153,17 @@ impl Running {
             .name("httpflow".to_owned())
             .spawn(move || collector.run(&stopped))
             .map_err(StartError::Thread)?;
-        Ok(Self { stop, thread })
+        Ok(Self {
+            hooks,
+            stop,
+            thread,
+        })
     }
 
-    /// How HTTP is observed is among the hooks of netflow.
+    /// How plaintext above TLS is observed. How HTTP is, is among the hooks of netflow.
     #[must_use]
     pub fn hooks(&self) -> Vec<Chosen> {
-        Vec::new()
+        self.hooks.clone()
     }
 
     /// Reports what is left and ends the thread. Blocks for as long as one look takes.
@@ -184,30 +196,38 @@ impl Collector {
     }
 
     fn wait(&self, most: Duration) {
-        let mut ready = [PollFd::from_borrowed_fd(
-            self.http.pieces.ready(),
-            PollFlags::IN,
-        )];
+        let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let pieces = readable(self.http.pieces.ready());
+        let most = Timespec::try_from(most).ok();
         // An interrupted wait is only a shorter one.
-        let _ready = poll(&mut ready, Timespec::try_from(most).ok().as_ref());
+        let _ready = match &self.tls {
+            Some(tls) => poll(&mut [pieces, readable(tls.ready())], most.as_ref()),
+            None => poll(&mut [pieces], most.as_ref()),
+        };
     }
 
     /// Takes in what is in the ring.
     fn look(&mut self) {
         let Self {
             http,
+            tls,
             tracker,
             rows,
             spans,
             hosts,
             events,
+            shared,
             ..
         } = self;
         let ahead = unix_minus_monotonic_ns();
-        let mut take = |output: Output<'_>| told(&output, rows, spans, hosts, events, ahead);
+        let mut take =
+            |output: Output<'_>| told(&output, rows, spans, hosts, &shared.names, events, ahead);
         self.read += http
             .pieces
             .drain(|piece, bytes| tracker.piece(piece, bytes, &mut take));
+        if let Some(tls) = tls {
+            tls.drain(|piece, bytes| tracker.piece(piece, bytes, &mut take));
+        }
     }
 
     fn tick(&mut self) {
@@ -217,10 +237,12 @@ impl Collector {
             spans,
             hosts,
             events,
+            shared,
             ..
         } = self;
         let ahead = unix_minus_monotonic_ns();
-        let mut take = |output: Output<'_>| told(&output, rows, spans, hosts, events, ahead);
+        let mut take =
+            |output: Output<'_>| told(&output, rows, spans, hosts, &shared.names, events, ahead);
         tracker.tick(monotonic_ns(), &mut take);
         self.send_spans();
     }
@@ -273,9 +295,28 @@ impl Collector {
         counters.extend(self.rows.counters());
         counters.extend(self.spans.counters());
         counters.extend(self.drops.counters(DROPPED));
+        counters.extend(self.tls.iter().flat_map(Probes::counters));
         counters.push(counter("http_pieces_read", "", self.read));
         counters.push(counter("http_read_failures", "", self.failures));
         self.shared.status.set("httpflow", counters);
+    }
+}
+
+/// Probes, if processes are chosen; and how they observe, or why they cannot.
+fn start_tls(config: &config::Httpflow) -> (Option<Probes>, Vec<Chosen>) {
+    if !config.tls.is_enabled() {
+        return (None, Vec::new());
+    }
+    match Probes::start(&config.tls) {
+        Ok(probes) => {
+            let hooks = probes.hooks().to_vec();
+            (Some(probes), hooks)
+        }
+        Err(error) => {
+            let why = crate::error_chain(&error);
+            tracing::error!("nothing is read above TLS: {why}");
+            (None, vec![Chosen::none("tls", why)])
+        }
     }
 }
 
@@ -285,6 +326,7 @@ fn told(
     rows: &mut Rows,
     spans: &mut Spans,
     hosts: &mut Hosts,
+    names: &Names,
     events: &mut Vec<FlowEvent>,
     ahead_ns: u64,
 ) {
@@ -305,6 +347,12 @@ fn told(
             let server = (ends.netns, ends.remote, ends.remote_port);
             hosts.insert(server, (*name).into());
         }
+        Output::ServerName(ServerName {
+            ends,
+            is_client: true,
+            name,
+            source: DomainSource::Sni,
+        }) => names.learn_server(ends.netns, ends.remote, name, monotonic_ns()),
         Output::ServerName(_) => {}
     }
 }

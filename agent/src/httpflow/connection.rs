@@ -28,7 +28,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 enum Spoken {
     Http1(Http1),
-    Http2(Box<Http2>),
+    Http2(Http2),
 }
 
 /// What a connection needs of the tracker.
@@ -50,7 +50,7 @@ impl Connection {
             tls: piece.flags & flag::TLS != 0,
             owner: piece.owner,
             spoken: if is_http2 {
-                Spoken::Http2(Box::new(Http2::new(midway)))
+                Spoken::Http2(Http2::new(midway))
             } else {
                 Spoken::Http1(Http1::new(midway))
             },
@@ -87,7 +87,7 @@ impl Connection {
                 let mut http2 = Http2::upgraded(upgraded);
                 // Its first frames may be behind the answer.
                 let after = http2.piece(piece, bytes, &mut context);
-                self.spoken = Spoken::Http2(Box::new(http2));
+                self.spoken = Spoken::Http2(http2);
                 after
             }
             Spoken::Http2(http2) => http2.piece(piece, bytes, &mut context),

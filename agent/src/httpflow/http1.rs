@@ -18,7 +18,7 @@ use self::{
 use super::{
     context::{After, Context, Telling},
     exchange::Reason,
-    message::{Parsed, answer_head, may_be_answer, may_be_request, request_head},
+    head::{Parsed, answer_head, may_be_answer, may_be_request, request_head},
     stream::{Positions, Segment},
 };
 

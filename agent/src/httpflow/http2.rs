@@ -114,7 +114,6 @@ impl Http2 {
         }
         let other = other.seen();
         let half = &mut self.halves[side];
-        // Payload that is passed may be longer than positions tell.
         let segment = Segment {
             at: half.positions.unwrap(piece.position, None),
             length: u64::from(piece.length),

@@ -10,8 +10,8 @@ use super::{
     connection::{Around, Connection},
     context::After,
     exchange::{Ends, Output, Reason, ServerName},
+    head::{Parsed, cut_head, request_head},
     hello::{Hello, MOST_RECORD, server_name},
-    message::{Parsed, cut_head, request_head},
     privacy::Redaction,
     tally::Tally,
 };

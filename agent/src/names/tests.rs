@@ -114,3 +114,20 @@ fn the_names_of_one_address_are_bounded() {
     assert_eq!(find(&names, NETNS, 1, 96), "name-96");
     assert_eq!(find(&names, NETNS, 1, 95), "");
 }
+
+#[test]
+fn the_server_name_of_a_hello_names_the_connection_it_came_with_unless_dns_did() {
+    let names = Names::new(&config::Names {
+        floor: Duration::from_secs(60),
+        max_entries: 100,
+    });
+    let (one, two) = (address(1), address(2));
+    names.learn_server(NETNS, one, "by-hello", 10 * SECOND);
+    let found = names.find(NETNS, one, 9 * SECOND).unwrap();
+    assert_eq!((&*found, found.source), ("by-hello", DomainSource::Sni));
+
+    names.learn(NETNS, two, &"by-dns".into(), Duration::ZERO, 9 * SECOND);
+    names.learn_server(NETNS, two, "by-hello", 10 * SECOND);
+    let found = names.find(NETNS, two, 10 * SECOND).unwrap();
+    assert_eq!((&*found, found.source), ("by-dns", DomainSource::Dns));
+}

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     drop::{Dropper, Flow},
-    names::Names,
+    names::{Name, Names},
     owners::Owners,
     process::Processes,
 };
@@ -209,7 +209,7 @@ impl Connections {
         };
         row.connections += 1;
         if is_new {
-            opened(row, record);
+            row.opened(record);
         }
     }
 
@@ -261,7 +261,7 @@ impl Connections {
         row.closed += 1;
         row.reset += u64::from(ended_by_reset(record));
         if is_new {
-            opened(row, record);
+            row.opened(record);
         }
     }
 
@@ -284,7 +284,7 @@ impl Connections {
         record: &TcpRecord,
         guessed: Option<(Direction, DirectionSource)>,
         reason: Option<Reason>,
-        domain: Option<Arc<str>>,
+        domain: Option<Name>,
         delta: Delta,
         is_new: bool,
     ) -> Option<&mut Row> {
@@ -360,15 +360,6 @@ impl Connections {
         if let Some(translations) = &mut self.translations {
             translations.drain();
         }
-    }
-}
-
-/// Counts the beginning of a connection that is seen for the first time.
-fn opened(row: &mut Row, record: &TcpRecord) {
-    row.established += 1;
-    let (from, to) = (record.facts.connect_ns, record.facts.established_ns);
-    if record.facts.direction == direction::CONNECT && from > 0 && to >= from {
-        row.connected(to - from);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Loads the netflow object and attaches the best programs that this kernel takes, event by event.
 
 mod adopt;
-mod attach;
+pub(crate) mod attach;
 mod error;
 mod http;
 mod udp;
@@ -48,7 +48,7 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    pub(super) fn new(event: &'static str, hook: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(event: &'static str, hook: &'static str, reason: impl Into<String>) -> Self {
         Self {
             event,
             hook,

@@ -7,11 +7,12 @@ use std::{
 };
 
 use hashbrown::HashMap;
+use weir_ebpf_common::netflow::{TcpRecord, direction};
 use weir_proto::flow::v1::{
     Direction, DirectionSource, DomainSource, FlowEvent, Netflow, Transport, flow_event::Data,
 };
 
-use crate::{drop::Amount, process::Process};
+use crate::{drop::Amount, names::Name, process::Process};
 
 /// Why a connect failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +70,7 @@ pub(super) struct RowKey {
     pub(super) nat: Option<(IpAddr, Option<u16>)>,
     pub(super) process: Arc<Process>,
     /// The name by which the remote address was resolved.
-    pub(super) domain: Option<Arc<str>>,
+    pub(super) domain: Option<Name>,
 }
 
 impl PartialEq for RowKey {
@@ -164,7 +165,16 @@ impl Row {
         }
     }
 
-    pub(super) fn connected(&mut self, latency_ns: u64) {
+    /// Counts the beginning of a connection that is seen for the first time.
+    pub(super) fn opened(&mut self, record: &TcpRecord) {
+        self.established += 1;
+        let (from, to) = (record.facts.connect_ns, record.facts.established_ns);
+        if record.facts.direction == direction::CONNECT && from > 0 && to >= from {
+            self.connected(to - from);
+        }
+    }
+
+    fn connected(&mut self, latency_ns: u64) {
         self.connects += 1;
         self.connect_ns += latency_ns;
         self.connect_max_ns = self.connect_max_ns.max(latency_ns);
@@ -195,7 +205,7 @@ impl Row {
             dst_domain_source: key
                 .domain
                 .as_ref()
-                .map_or(DomainSource::Unspecified, |_| DomainSource::Dns)
+                .map_or(DomainSource::Unspecified, |name| name.source)
                 .into(),
             dst_nat_port: key.nat.and_then(|(_, port)| port).map(u32::from),
             data: Some(Data::Netflow(Netflow {

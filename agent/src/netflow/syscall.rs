@@ -231,7 +231,7 @@ fn on_entry<K: FromKernel, V: FromKernel + Default>(
 ///
 /// Parsing the kernel's BTF takes 25 MB for a moment. glibc raises its limits with every large block that is
 /// freed, and would keep 14 MB of it for as long as the agent lives.
-pub(super) fn release_freed_memory() {
+pub(crate) fn release_freed_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: touches only what the allocator knows to be free.
     unsafe {
@@ -243,7 +243,7 @@ pub(super) fn release_freed_memory() {
 ///
 /// # Safety
 /// The type has no padding, no pointer, and no bit pattern that is not a value.
-pub(super) unsafe trait FromKernel: Copy {
+pub(crate) unsafe trait FromKernel: Copy {
     /// Reads from the front of `bytes`, which need not be aligned. `None` if they are too short.
     fn from_kernel(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..size_of::<Self>())?;
@@ -267,14 +267,20 @@ unsafe impl FromKernel for weir_ebpf_common::http::Piece {}
 unsafe impl FromKernel for weir_ebpf_common::http::HttpKey {}
 // SAFETY: the same.
 unsafe impl FromKernel for weir_ebpf_common::http::HttpTally {}
+// SAFETY: the same.
+unsafe impl FromKernel for weir_ebpf_common::tls::TlsPiece {}
+// SAFETY: the same.
+unsafe impl FromKernel for weir_ebpf_common::tls::Exec {}
 
 /// A value for a read-only global of the programs.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct Global<T>(pub(super) T);
+pub(crate) struct Global<T>(pub(crate) T);
 
 // SAFETY: `u32` fields only.
 unsafe impl aya::Pod for Global<weir_ebpf_common::offsets::Offsets> {}
+// SAFETY: integers only, without padding.
+unsafe impl aya::Pod for Global<weir_ebpf_common::tls::Executable> {}
 // SAFETY: integers only, without padding.
 unsafe impl aya::Pod for Global<weir_ebpf_common::netflow::Facts> {}
 // SAFETY: the same.

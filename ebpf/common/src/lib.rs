@@ -9,3 +9,4 @@ pub mod http;
 pub mod loss;
 pub mod netflow;
 pub mod offsets;
+pub mod tls;

@@ -112,4 +112,22 @@ offsets! {
     inode_number: "inode" ["i_ino"];
     /// Socket of a `struct socket`.
     socket_sock: "socket" ["sk"];
+    /// Descriptor table of a task.
+    task_files: "task_struct" ["files"];
+    /// The part of it that is read without a lock.
+    files_table: "files_struct" ["fdt"];
+    /// Its open files, by descriptor.
+    table_files: "fdtable" ["fd"];
+    /// How many descriptors it has room for.
+    table_size: "fdtable" ["max_fds"];
+    /// Inode of an open file.
+    file_inode: "file" ["f_inode"];
+    /// Type and permissions of an inode.
+    inode_mode: "inode" ["i_mode"];
+    /// File system of an inode.
+    inode_super: "inode" ["i_sb"];
+    /// Device of a file system.
+    super_device: "super_block" ["s_dev"];
+    /// What a file's own kind keeps of it; for sockets the `struct socket`.
+    file_private: "file" ["private_data"];
 }

@@ -11,7 +11,7 @@ use weir_runtime::config::{ByteSize, Scalar, Section};
 pub use self::flows::{Flows, Shape, Temporality};
 
 /// What one exporter needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where to send: `http://` or `https://`, host and port; with HTTP maybe a path.
     pub endpoint: Uri,
@@ -60,7 +60,7 @@ pub enum Compression {
 }
 
 /// Files in PEM format.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     /// Who may vouch for the endpoint; without it, whom the system trusts.
     pub ca: Option<PathBuf>,
@@ -69,7 +69,7 @@ pub struct Tls {
 }
 
 /// How requests are merged.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch {
     /// Bytes; more are not merged into one request.
     pub size: u64,
@@ -78,7 +78,7 @@ pub struct Batch {
 }
 
 /// What waits for the endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
     /// Most bytes.
     pub size: u64,

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    future::pending,
     io,
     sync::{
         Arc,
@@ -12,9 +13,9 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, JoinSet, spawn_blocking},
-    time::{Instant, interval, sleep},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -24,10 +25,11 @@ use super::{
     Lanes,
     answer::{Answer, Failure, Partial},
     body::Pieces,
-    config::{Batch, Compression, Config},
+    config::{Compression, Config},
     ledger::{Attempt, Cause},
     queue::{Lane, Outcome},
     throttle::Throttle,
+    tls::TlsError,
     transport::Transport,
 };
 
@@ -39,15 +41,26 @@ const LONGEST_ASKED_DELAY: Duration = Duration::from_secs(10 * 60);
 /// The sending side of one exporter.
 pub(super) struct Delivery {
     link: Arc<Link>,
-    in_flight: usize,
-    batch: Batch,
+}
+
+/// How to send. What is under way when it changes is tried again by the new one.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) config: Config,
+    transport: Transport,
+}
+
+impl Way {
+    pub(super) fn new(config: Config) -> Result<Self, TlsError> {
+        let transport = Transport::new(&config)?;
+        Ok(Self { config, transport })
+    }
 }
 
 /// What every request under way shares.
 struct Link {
     exporter: String,
-    transport: Transport,
-    give_up_after: Option<Duration>,
+    way: watch::Receiver<Arc<Way>>,
     stop: CancellationToken,
     /// The endpoint did not take the latest request.
     failing: AtomicBool,
@@ -60,43 +73,50 @@ struct Link {
 impl Delivery {
     pub(super) fn new(
         exporter: &str,
-        config: &Config,
-        transport: Transport,
+        way: watch::Receiver<Arc<Way>>,
         stop: CancellationToken,
     ) -> Self {
         Self {
             link: Arc::new(Link {
                 exporter: exporter.to_owned(),
-                transport,
-                give_up_after: config.give_up_after,
+                way,
                 stop,
                 failing: AtomicBool::new(false),
                 left: AtomicBool::new(false),
                 partial: Throttle::default(),
                 dropped: Throttle::default(),
             }),
-            in_flight: config.in_flight,
-            batch: config.batch,
         }
     }
 
     /// Send what comes until a stop is requested, and then what is left.
-    pub(super) async fn run(self, lanes: Arc<Lanes>, sync: Option<Duration>) {
+    pub(super) async fn run(self, lanes: Arc<Lanes>) {
         let [traces, metrics, logs] = &*lanes;
         let sending = async {
             tokio::join!(self.pump(traces), self.pump(metrics), self.pump(logs));
         };
         tokio::select! {
             () = sending => {}
-            () = keep_synced(&lanes, sync) => {}
+            () = keep_synced(&lanes, self.link.way.clone()) => {}
         }
     }
 
     async fn pump(&self, lane: &Arc<Lane>) {
         // Of its own, so that a signal the endpoint does not take holds up no other.
-        let slots = Arc::new(Semaphore::new(self.in_flight));
+        let mut in_flight = self.link.way().config.in_flight;
+        let mut slots = Arc::new(Semaphore::new(in_flight));
         let mut under_way = JoinSet::new();
-        while lane.ready(&self.batch, &self.link.stop).await {
+        loop {
+            let batch = self.link.way().config.batch;
+            if !lane.ready(&batch, &self.link.stop).await {
+                break;
+            }
+            let now = self.link.way().config.in_flight;
+            if now != in_flight {
+                in_flight = now;
+                // Those under way with the old ones are not counted against it.
+                slots = Arc::new(Semaphore::new(in_flight));
+            }
             while let Some(ended) = under_way.try_join_next() {
                 check(ended);
             }
@@ -107,7 +127,7 @@ impl Delivery {
             if self.link.left.load(Ordering::Acquire) {
                 break;
             }
-            let Some(taken) = lane.take(self.batch.size).await else {
+            let Some(taken) = lane.take(batch.size).await else {
                 continue;
             };
             let (link, lane) = (Arc::clone(&self.link), Arc::clone(lane));
@@ -126,21 +146,41 @@ fn check(ended: Result<(), JoinError>) {
 }
 
 /// Force queues to the disk now and then, for ever.
-async fn keep_synced(lanes: &Lanes, every: Option<Duration>) {
+async fn keep_synced(lanes: &Lanes, mut way: watch::Receiver<Arc<Way>>) {
     let durable: Vec<Arc<Lane>> = lanes.iter().filter(|l| l.is_durable()).cloned().collect();
-    let (Some(every), false) = (every, durable.is_empty()) else {
-        return std::future::pending().await;
-    };
-    let mut ticks = interval(every);
+    if durable.is_empty() {
+        return pending().await;
+    }
     loop {
-        ticks.tick().await;
+        let every = way.borrow_and_update().config.queue.sync;
+        let due = async {
+            match every {
+                Some(every) => sleep(every).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = another(&mut way) => continue,
+        }
         let lanes = durable.clone();
         let synced = spawn_blocking(move || lanes.iter().for_each(|lane| lane.sync())).await;
         check(synced);
     }
 }
 
+/// Waits until there is another way; for ever, if there will be none.
+async fn another(way: &mut watch::Receiver<Arc<Way>>) {
+    if way.changed().await.is_err() {
+        pending().await
+    }
+}
+
 impl Link {
+    fn way(&self) -> Arc<Way> {
+        Arc::clone(&self.way.borrow())
+    }
+
     async fn deliver(
         &self,
         lane: &Arc<Lane>,
@@ -148,8 +188,8 @@ impl Link {
         slot: OwnedSemaphorePermit,
     ) {
         let pieces = std::mem::take(&mut taken.pieces);
-        let outcome = match self.encode(pieces).await {
-            Ok(body) => self.send(lane, body, taken.amount.items).await,
+        let outcome = match self.send(lane, pieces, taken.amount.items).await {
+            Ok(outcome) => outcome,
             Err(failure) => {
                 error!(
                     exporter = self.exporter,
@@ -165,8 +205,8 @@ impl Link {
         drop(slot);
     }
 
-    async fn encode(&self, pieces: Vec<Bytes>) -> io::Result<Pieces> {
-        let (compression, protocol) = self.transport.encoding();
+    async fn encode(&self, way: &Way, pieces: Vec<Bytes>) -> io::Result<Pieces> {
+        let (compression, protocol) = way.transport.encoding();
         let encode = move || Pieces::encode(pieces, compression, protocol);
         if compression == Compression::None {
             return encode();
@@ -175,19 +215,26 @@ impl Link {
         spawn_blocking(encode).await.map_err(io::Error::other)?
     }
 
-    /// Send `body` until the endpoint has taken or refused it. `None` if it stays in the queue
+    /// Send `pieces` as one request until the endpoint has taken or refused it. `None` if it stays in the queue
     /// for the next start.
-    async fn send(&self, lane: &Lane, body: Pieces, items: u64) -> Option<Outcome> {
+    async fn send(
+        &self,
+        lane: &Lane,
+        pieces: Vec<Bytes>,
+        items: u64,
+    ) -> io::Result<Option<Outcome>> {
         let started = Instant::now();
         let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+        let mut way = self.way();
+        let mut body = self.encode(&way, pieces.clone()).await?;
         loop {
-            let answer = self.transport.attempt(lane.signal, body.clone()).await;
+            let answer = way.transport.attempt(lane.signal, body.clone()).await;
             let (after, failure) = match answer {
-                Answer::Accepted(partial) => return Some(self.accepted(lane, partial)),
+                Answer::Accepted(partial) => return Ok(Some(self.accepted(lane, partial))),
                 Answer::Refused(failure) => {
                     lane.ledger.attempt(Attempt::Refused);
                     self.report_dropped(lane, items, &failure, "refused");
-                    return Some(Outcome::Dropped(Cause::Refused));
+                    return Ok(Some(Outcome::Dropped(Cause::Refused)));
                 }
                 Answer::Later { after, failure } => (after, failure),
             };
@@ -195,16 +242,29 @@ impl Link {
             self.report_failing(lane, &failure);
             if lane.is_durable() && self.stop.is_cancelled() {
                 self.left.store(true, Ordering::Release);
-                return None;
+                return Ok(None);
             }
             let own = backoff.next_delay();
             let delay = after.map_or(own, |asked| asked.min(LONGEST_ASKED_DELAY).max(own));
             let gives_up = |most: Duration| started.elapsed() + delay > most;
-            if self.give_up_after.is_some_and(gives_up) {
-                self.report_dropped(lane, items, &failure, "not taken for too long");
-                return Some(Outcome::Dropped(Cause::Expired));
+            let mut changes = self.way.clone();
+            let now = Arc::clone(&changes.borrow_and_update());
+            if Arc::ptr_eq(&now, &way) {
+                if way.config.give_up_after.is_some_and(gives_up) {
+                    self.report_dropped(lane, items, &failure, "not taken for too long");
+                    return Ok(Some(Outcome::Dropped(Cause::Expired)));
+                }
+                tokio::select! {
+                    () = self.pause(lane, delay) => {}
+                    () = another(&mut changes) => {}
+                }
             }
-            self.pause(lane, delay).await;
+            let now = self.way();
+            if !Arc::ptr_eq(&now, &way) {
+                way = now;
+                backoff.reset();
+                body = self.encode(&way, pieces.clone()).await?;
+            }
             lane.ledger.retry();
         }
     }

@@ -47,7 +47,7 @@ pub enum Full {
 /// How much all lanes may hold together.
 #[derive(Debug)]
 pub(super) struct Budget {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
     gauge: Gauge,
 }
@@ -110,18 +110,24 @@ impl Budget {
     /// `used` is what is there already.
     pub(super) fn new(limit: u64, gauge: Gauge) -> Self {
         Self {
-            limit,
+            limit: AtomicU64::new(limit),
             used: AtomicU64::new(0),
             gauge,
         }
     }
 
+    /// From now on `limit` bytes. What is there stays.
+    pub(super) fn limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Release);
+    }
+
     /// Room for `cost` bytes, if there is some. An empty queue takes anything, so that what
     /// is larger than the limit is not refused for ever.
     fn reserve(&self, cost: u64) -> bool {
+        let limit = self.limit.load(Ordering::Acquire);
         let fits = |used: u64| {
             let after = used.saturating_add(cost);
-            (used == 0 || after <= self.limit).then_some(after)
+            (used == 0 || after <= limit).then_some(after)
         };
         let reserved = self
             .used

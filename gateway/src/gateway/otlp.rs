@@ -1,92 +1,32 @@
-//! Wiring of OTLP on its way through: receiver, intake, exporters.
+//! Wiring of OTLP on its way in.
 
 use std::{net::SocketAddr, sync::Arc};
 
-use futures_util::future::join_all;
 use weir_otel_receiver::{Receiver, Running};
 use weir_runtime::stop::Deadline;
 
 use super::StartError;
 use crate::{
-    exporter::{self, Exporter},
-    fanout::Output,
-    flow_export,
     otlp_intake::{OtlpIntake, ReceiverMeter},
-    otlp_metrics::OtlpMetrics,
-    scripts::Scripts,
     self_metrics::SelfMetrics,
-    span_metrics::SpanMetrics,
-    subscription::Subscribers,
 };
 
-/// Where OTLP and flows are sent to.
-pub(super) struct Exporters {
-    all: Vec<Arc<Exporter>>,
-    flows: Vec<Arc<dyn Output>>,
-}
-
-impl Exporters {
-    /// Start all of them.
-    pub(super) fn start(
-        configured: Vec<(String, exporter::Config)>,
-        metrics: &SelfMetrics,
-    ) -> Result<Self, StartError> {
-        let (mut all, mut wanted) = (Vec::new(), Vec::new());
-        for (name, config) in configured {
-            wanted.push(config.flows.clone());
-            all.push(Arc::new(Exporter::start(&name, config, metrics)?));
-        }
-        let outputs = all.iter().zip(wanted).map(|(exporter, wanted)| {
-            wanted.map_or_else(Vec::new, |flows| {
-                flow_export::outputs(&flows, exporter, metrics)
-            })
-        });
-        let flows = outputs.flatten().collect();
-        Ok(Self { all, flows })
-    }
-
-    /// The outputs that hand flows to them.
-    pub(super) fn flows(&self) -> &[Arc<dyn Output>] {
-        &self.flows
-    }
-
-    /// After everything was handed to them. Whether nothing was cut off.
-    pub(super) async fn stop(self, deadline: &Deadline) -> bool {
-        // All at once: one whose endpoint is away takes all the time there is.
-        let stops = self.all.iter().map(|exporter| exporter.stop(deadline));
-        join_all(stops).await.into_iter().all(|complete| complete)
-    }
-}
-
-/// The receiver, what it hands batches to, and the exporters behind.
+/// The receiver, if there is one, and what it hands batches to.
 pub(super) struct Otlp {
     receiver: Option<Running>,
     intake: Arc<OtlpIntake>,
-    exporters: Exporters,
 }
 
 impl Otlp {
-    /// Take OTLP and hand it to `exporters`.
+    /// Take OTLP and hand it to `intake`.
     pub(super) async fn start(
         receiver: Option<weir_otel_receiver::Config>,
-        scripts: &Arc<Scripts>,
-        exporters: Exporters,
-        series: Option<Arc<OtlpMetrics>>,
-        spans: Option<Arc<SpanMetrics>>,
-        subscribers: &Arc<Subscribers>,
+        intake: &Arc<OtlpIntake>,
         metrics: &Arc<SelfMetrics>,
     ) -> Result<Self, StartError> {
-        let intake = Arc::new(OtlpIntake::new(
-            Arc::clone(scripts),
-            exporters.all.clone(),
-            series,
-            spans,
-            Arc::clone(subscribers),
-            metrics,
-        ));
         let receiver = match receiver {
             Some(config) => {
-                let consumer = Arc::<OtlpIntake>::clone(&intake);
+                let consumer = Arc::<OtlpIntake>::clone(intake);
                 let meter = Arc::new(ReceiverMeter::new(Arc::clone(metrics)));
                 Some(Receiver::start(config, consumer, meter).await?)
             }
@@ -94,8 +34,7 @@ impl Otlp {
         };
         Ok(Self {
             receiver,
-            intake,
-            exporters,
+            intake: Arc::clone(intake),
         })
     }
 
@@ -106,11 +45,6 @@ impl Otlp {
             .map_or((None, None), |running| (running.grpc, running.http))
     }
 
-    /// Where others bring OTLP.
-    pub(super) fn door(&self) -> Arc<OtlpIntake> {
-        Arc::clone(&self.intake)
-    }
-
     /// Receive nothing any more.
     pub(super) async fn stop_receiver(&mut self, deadline: &Deadline) {
         if let Some(receiver) = self.receiver.take() {
@@ -118,9 +52,8 @@ impl Otlp {
         }
     }
 
-    /// Take nothing any more from anybody. Gives back the exporters, which still have to stop.
-    pub(super) fn close(self) -> Exporters {
+    /// Take nothing any more from anybody.
+    pub(super) fn close(self) {
         self.intake.close();
-        self.exporters
     }
 }

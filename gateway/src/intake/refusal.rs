@@ -13,6 +13,7 @@ pub(super) enum Refusal {
     SecondHello,
     AgentId,
     Host,
+    Labels,
     Sequence,
     TooLarge,
     Undecodable,
@@ -20,12 +21,13 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::NoHello,
         Self::LateHello,
         Self::SecondHello,
         Self::AgentId,
         Self::Host,
+        Self::Labels,
         Self::Sequence,
         Self::TooLarge,
         Self::Undecodable,
@@ -40,6 +42,7 @@ impl Refusal {
             Self::SecondHello => "second_hello",
             Self::AgentId => "agent_id",
             Self::Host => "host",
+            Self::Labels => "labels",
             Self::Sequence => "sequence",
             Self::TooLarge => "too_large",
             Self::Undecodable => "undecodable",
@@ -69,6 +72,7 @@ impl Refusal {
             Self::SecondHello => Status::invalid_argument("Hello came twice"),
             Self::AgentId => Status::invalid_argument("agent_id is empty or too long"),
             Self::Host => Status::invalid_argument("host is empty or too long"),
+            Self::Labels => Status::invalid_argument("labels are too many or too long"),
             Self::Sequence => Status::invalid_argument("sequences start at 1"),
             Self::TooLarge => Status::invalid_argument("the message is too large"),
             Self::Undecodable => Status::invalid_argument("the message cannot be decoded"),

@@ -1,6 +1,6 @@
 //! One stream of one agent, message by message.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::time::timeout;
@@ -9,7 +9,8 @@ use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 use weir_point::Text;
 use weir_proto::flow::v1::{
-    Ack, AgentMessage, FlowBatch, GatewayMessage, Hello, Welcome, agent_message, gateway_message,
+    Ack, AgentMessage, FlowBatch, GatewayMessage, Hello, Settings, SettingsAnswer, Welcome,
+    agent_message, gateway_message,
 };
 
 use super::{
@@ -17,12 +18,17 @@ use super::{
     refusal::Refusal,
     runs::{OpenRun, RunId, Turn},
 };
-use crate::agents::Presence;
+use crate::{agent_settings::Offer, agents::Presence};
 
 /// An agent says Hello at once; whoever does not is not one.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Longest agent id and host name, in bytes. A DNS name has at most 253.
 const LONGEST_NAME: usize = 256;
+/// Most labels, each of names and values no longer than that.
+const MOST_LABELS: usize = 64;
+/// Of what an agent says is wrong with its settings, so many lines go to the log, cut to so many characters.
+const MOST_MISTAKES: usize = 20;
+const LONGEST_MISTAKE: usize = 400;
 
 pub(super) struct Session {
     intake: Arc<Intake>,
@@ -39,7 +45,23 @@ struct Agent {
     host: Text,
     run: OpenRun,
     presence: Presence,
+    settings: Offer,
     intake: Arc<Intake>,
+}
+
+/// What there is to do next.
+enum Read {
+    Message(agent_message::Message),
+    /// The settings for this agent may have changed.
+    OtherSettings,
+    End,
+}
+
+async fn changed(settings: Option<&mut Offer>) {
+    match settings {
+        Some(settings) => settings.changed().await,
+        None => pending().await,
+    }
 }
 
 impl Session {
@@ -92,8 +114,14 @@ impl Session {
     /// Read until something is to be answered; `None` when the stream is over.
     async fn answer(&mut self) -> Result<Option<gateway_message::Message>, Refusal> {
         loop {
-            let Some(message) = self.read().await? else {
-                return Ok(None);
+            // Before any ack, so that an agent knows from its first one that there are none.
+            if let Some(settings) = self.agent.as_mut().and_then(Agent::settings) {
+                return Ok(Some(gateway_message::Message::Settings(settings)));
+            }
+            let message = match self.read().await? {
+                Read::Message(message) => message,
+                Read::OtherSettings => continue,
+                Read::End => return Ok(None),
             };
             let answer = match message {
                 agent_message::Message::Hello(hello) => {
@@ -109,7 +137,11 @@ impl Session {
                     self.intake.meter.status_refused.increment(refused as u64);
                     None
                 }
-                agent_message::Message::SettingsAnswer(_) => None,
+                agent_message::Message::SettingsAnswer(answer) => {
+                    let agent = self.agent.as_ref().ok_or(Refusal::NoHello)?;
+                    agent.settings_answered(&answer);
+                    None
+                }
             };
             if answer.is_some() {
                 return Ok(answer);
@@ -117,33 +149,34 @@ impl Session {
         }
     }
 
-    /// The next message that this version knows; `None` when the stream is over. What
-    /// was read before a stop is still answered, nothing is read after it.
-    async fn read(&mut self) -> Result<Option<agent_message::Message>, Refusal> {
+    /// The next message that this version knows. What was read before a stop is still answered, nothing is read
+    /// after it.
+    async fn read(&mut self) -> Result<Read, Refusal> {
         loop {
-            let patience = match self.agent {
-                Some(_) => Duration::MAX,
-                None => HELLO_WITHIN,
+            let (patience, settings) = match &mut self.agent {
+                Some(agent) => (Duration::MAX, Some(&mut agent.settings)),
+                None => (HELLO_WITHIN, None),
             };
             let read = tokio::select! {
                 biased;
-                () = self.intake.stopping.cancelled() => return Ok(None),
+                () = self.intake.stopping.cancelled() => return Ok(Read::End),
+                () = changed(settings) => return Ok(Read::OtherSettings),
                 read = timeout(patience, self.inbound.message()) => read,
             };
             match read {
                 Ok(Ok(Some(AgentMessage {
                     message: Some(message),
-                }))) => return Ok(Some(message)),
+                }))) => return Ok(Read::Message(message)),
                 Ok(Ok(Some(AgentMessage { message: None }))) => {
                     debug!("a message of a kind this version does not know is passed over");
                 }
-                Ok(Ok(None)) => return Ok(None),
+                Ok(Ok(None)) => return Ok(Read::End),
                 Ok(Err(status)) => {
                     return match Refusal::of_reading(&status) {
                         Some(refusal) => Err(refusal),
                         None => {
                             debug!(status = status.message(), "agent connection lost");
-                            Ok(None)
+                            Ok(Read::End)
                         }
                     };
                 }
@@ -172,6 +205,12 @@ impl Agent {
         if !fits(&hello.host) {
             return Err(Refusal::Host);
         }
+        let mut labels = hello.labels.iter();
+        let fit = |(name, value): (&String, &String)| fits(name) && value.len() <= LONGEST_NAME;
+        if hello.labels.len() > MOST_LABELS || !labels.all(fit) {
+            return Err(Refusal::Labels);
+        }
+        let settings = intake.settings.offer(&hello.host, hello.labels);
         let host = Text::from(hello.host);
         let id = RunId {
             agent: hello.agent_id.as_str().into(),
@@ -200,8 +239,37 @@ impl Agent {
             host,
             run,
             presence,
+            settings,
             intake: Arc::clone(intake),
         })
+    }
+
+    /// The settings that it is to be sent now.
+    fn settings(&mut self) -> Option<Settings> {
+        let settings = self.settings.due()?;
+        self.presence.settings_sent(settings.revision);
+        info!(
+            agent = self.id,
+            revision = settings.revision,
+            "agent is sent settings"
+        );
+        Some(settings)
+    }
+
+    fn settings_answered(&self, answer: &SettingsAnswer) {
+        let SettingsAnswer { revision, mistakes } = answer;
+        self.presence.settings_answered(*revision, mistakes.len());
+        if mistakes.is_empty() {
+            info!(agent = self.id, revision, "agent runs by its settings");
+            return;
+        }
+        let line = |mistake: &String| mistake.chars().take(LONGEST_MISTAKE).collect();
+        let lines: Vec<String> = mistakes.iter().take(MOST_MISTAKES).map(line).collect();
+        let lines = lines.join("\n  ");
+        warn!(
+            agent = self.id,
+            revision, "agent does not take its settings:\n  {lines}"
+        );
     }
 
     /// Process the batch unless it was before; either way it is acked.

@@ -33,7 +33,7 @@ use crate::{
 pub struct FlowSeries {
     sets: Vec<Set>,
     families: Vec<Family>,
-    idle_expiry: Duration,
+    idle_expiry: Mutex<Duration>,
     ledger: Ledger,
 }
 
@@ -105,16 +105,23 @@ impl FlowSeries {
         Self {
             sets,
             families,
-            idle_expiry,
+            idle_expiry: Mutex::new(idle_expiry),
             ledger: Ledger::new(metrics, "prometheus"),
         }
     }
 
-    /// From now on this budget. What is held stays until it expires.
-    pub fn limit(&self, budget: &Budget) {
+    /// From now on within these limits. What is held past a smaller budget stays until it expires.
+    pub fn limit(&self, budget: &Budget, idle_expiry: Duration) {
         for series in self.sets.iter().flat_map(|set| &set.groups) {
             series.lock().limit(budget);
         }
+        *self.expiry() = idle_expiry;
+    }
+
+    fn expiry(&self) -> MutexGuard<'_, Duration> {
+        self.idle_expiry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many metrics there are.
@@ -155,7 +162,8 @@ impl FlowSeries {
     /// Remove label sets that were idle for too long; returns how many.
     pub fn sweep(&self) -> usize {
         let groups = self.sets.iter().flat_map(|set| &set.groups);
-        groups.map(|series| series.sweep(self.idle_expiry)).sum()
+        let idle_expiry = *self.expiry();
+        groups.map(|series| series.sweep(idle_expiry)).sum()
     }
 
     fn take(&self, batch: &PointBatch) {

@@ -34,6 +34,11 @@ self_metrics! {
     BUILD_INFO = "weir_gateway_build_info", Gauge, ["version"],
         "The running version; always 1.";
 
+    CONFIG_RELOADS = "weir_gateway_config_reloads_total", Counter, ["outcome"],
+        "Configurations read while the gateway runs, by what became of them.";
+    CONFIG_LOADED = "weir_gateway_config_loaded_timestamp_seconds", Gauge, [],
+        "When the configuration in force was read, in seconds since the Unix epoch.";
+
     AGENTS = "weir_gateway_agents", Gauge, [],
         "Agents with an open stream.";
     STREAMS_REFUSED = "weir_gateway_intake_streams_refused_total", Counter, ["cause"],

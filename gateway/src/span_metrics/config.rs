@@ -7,7 +7,7 @@ use weir_runtime::config::Section;
 use crate::profile::naming;
 
 /// How spans become metrics.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Attributes of spans, or else of resources, that become labels.
     pub dimensions: Vec<String>,

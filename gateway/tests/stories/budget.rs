@@ -211,7 +211,8 @@ async fn a_million_label_sets_take_no_more_than_the_budget_and_lose_nothing() {
     let (_, page) = get(gateway.prometheus, "/metrics").await;
     let (memory, size) = used_up.expect("a tenth of the way");
     let growth = gateway.memory().saturating_sub(memory);
-    assert!(growth < 8 * 1024, "{growth} KiB more than {memory} KiB");
+    // Without a budget, these would take a GiB.
+    assert!(growth < 32 * 1024, "{growth} KiB more than {memory} KiB");
     assert!(
         page.len() < size + size / 10,
         "{} bytes after {size}",

@@ -5,6 +5,7 @@ mod documentation;
 mod flow_export;
 mod golden;
 mod intake;
+mod live;
 mod points;
 mod prometheus;
 mod requests;

@@ -24,13 +24,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running gateway with this configuration, on free ports of this machine.
 pub(crate) async fn gateway(configuration: &str) -> RunningGateway {
+    let config = configured(configuration);
+    Gateway::start(config).await.expect("free ports")
+}
+
+/// This configuration, with every listener on a free port of this machine.
+pub(crate) fn configured(configuration: &str) -> Config {
     let any = |key: &str| {
         (
             format!("{ENV_PREFIX}_{key}_LISTEN"),
             "127.0.0.1:0".to_owned(),
         )
     };
-    let config = Document::parse(
+    Document::parse(
         "test.yaml",
         configuration,
         ENV_PREFIX,
@@ -42,8 +48,7 @@ pub(crate) async fn gateway(configuration: &str) -> RunningGateway {
         ],
     )
     .and_then(|document| document.read(Config::read))
-    .expect("a configuration");
-    Gateway::start(config).await.expect("free ports")
+    .expect("a configuration")
 }
 
 /// Wait until the condition holds; panics with it when it never does.

@@ -44,7 +44,7 @@ fn requests_over_connections_that_are_kept_are_counted_as_the_server_logs_them()
     let watched = Watched::start("")?;
     load(&watched, &[])?;
     let port = watched.nginx.http1.port();
-    watched.server_is_as_logged(port)?;
+    watched.server_is_as_logged(port, None)?;
     let logged: u64 = watched
         .nginx
         .log()?
@@ -66,7 +66,7 @@ fn requests_over_connections_of_their_own_are_counted_as_the_server_logs_them() 
 {
     let watched = Watched::start("")?;
     load(&watched, &["-H", "Connection: close"])?;
-    watched.server_is_as_logged(watched.nginx.http1.port())
+    watched.server_is_as_logged(watched.nginx.http1.port(), None)
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn bodies_count_to_the_byte_in_both_directions() -> anyhow::Result<()> {
     )?;
     run("curl", &["-sS", "--http1.0", &missing])?;
     let port = watched.nginx.http1.port();
-    watched.server_is_as_logged(port)?;
+    watched.server_is_as_logged(port, Some(6))?;
     let rows = watched.flows.rows(side("outgoing", port));
     let of_curl: Vec<_> = rows
         .into_iter()

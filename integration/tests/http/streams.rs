@@ -24,7 +24,7 @@ fn requests_that_a_client_sends_all_at_once_are_each_counted() -> anyhow::Result
     let mut answers = String::new();
     client.read_to_string(&mut answers)?;
     ensure!(answers.matches("HTTP/1.1 ").count() == 4, "{answers}");
-    watched.server_is_as_logged(watched.nginx.http1.port())
+    watched.server_is_as_logged(watched.nginx.http1.port(), Some(4))
 }
 
 #[test]

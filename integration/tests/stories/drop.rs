@@ -1,5 +1,7 @@
 //! Drop rules: what they drop is not in the rows, but counted; everything else is exact.
 
+use std::net::UdpSocket;
+
 use anyhow::ensure;
 use weir_integration::{
     eventually,
@@ -26,6 +28,11 @@ fn dropped(weir: &Watched, expected: &[(&str, u64)]) -> anyhow::Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// A UDP port that nobody has.
+fn free_port() -> anyhow::Result<u16> {
+    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn bytes(of: [&Said; 2]) -> u64 {
@@ -66,13 +73,17 @@ fn connections_that_a_rule_drops_are_in_no_row_and_counted_to_the_byte() -> anyh
 #[test]
 fn datagrams_that_a_rule_drops_are_in_no_row_and_counted() -> anyhow::Result<()> {
     let (orders, billing) = (Program::named("orders")?, Program::named("billing")?);
-    let serve = "udp-serve --listen 127.0.0.1:0 --requests 100 --send 512";
-    let mut kept = billing.run(None, serve)?;
-    let mut noise = billing.run(None, serve)?;
-    let (kept_port, dropped_port) = (kept.port()?, noise.port()?);
+    let dropped_port = free_port()?;
     let weir = Watched::start(&format!(
         "drop:\n  scrapes: {{transport: udp, port: {dropped_port}}}\n"
     ))?;
+    let serve = |port: u16| {
+        let arguments = format!("udp-serve --listen 127.0.0.1:{port} --requests 100 --send 512");
+        billing.run(None, &arguments)
+    };
+    let (mut kept, mut noise) = (serve(0)?, serve(dropped_port)?);
+    let kept_port = kept.port()?;
+    noise.port()?;
     let connect = |port| {
         let arguments = format!("udp-connect --to 127.0.0.1:{port} --send 48 --rounds 100");
         orders.run(None, &arguments)?.said()

@@ -11,6 +11,7 @@ mod drop;
 mod exact;
 mod flow_export;
 mod hosts;
+mod live;
 mod outputs;
 mod pods;
 mod trouble;

@@ -3,7 +3,7 @@
 use super::{Http1, RECEIVED, Step, Upgraded, chunks::Chunks, dialogue::Answered, half::State};
 use crate::httpflow::{
     context::{After, Context},
-    message::{AnswerHead, Framing, Parsed, RequestHead, answer_head, cut_head, request_head},
+    head::{AnswerHead, Framing, Parsed, RequestHead, answer_head, cut_head, request_head},
     stream::{Seen, Segment},
 };
 

@@ -69,7 +69,7 @@ impl Header {
             kind::HEADERS => (true, true, 0x2d),
             2 => (true, self.length == 5, 0),
             kind::RST_STREAM => (true, self.length == 4, 0),
-            4 => (false, self.length % 6 == 0, 0x01),
+            4 => (false, self.length.is_multiple_of(6), 0x01),
             kind::PUSH_PROMISE => (true, true, 0x0c),
             6 => (false, self.length == 8, 0x01),
             kind::GOAWAY => (false, self.length >= 8, 0),

@@ -82,7 +82,9 @@ impl Fields {
             Field::Path => set(&mut self.path),
             Field::Authority => set(&mut self.host),
             Field::Host if self.host.is_empty() => set(&mut self.host),
-            Field::Status => self.status = number(value),
+            Field::Status => {
+                self.status = number(value).filter(|status| (100..=999).contains(status));
+            }
             Field::GrpcStatus => self.grpc_status = number(value),
             Field::ContentType => self.is_grpc = value.starts_with(b"application/grpc"),
             Field::Traceparent => self.trace = TraceParent::parse(value),
@@ -242,7 +244,7 @@ impl Streams {
 
     fn ask(&mut self, side: usize, block: &Block, fields: &Fields, context: &mut Context<'_>) {
         // Clients have the odd ones (RFC 9113, 5.1.1).
-        if block.stream % 2 == 0 {
+        if block.stream.is_multiple_of(2) {
             return;
         }
         let is_new = !self.streams.contains_key(&block.stream);

@@ -61,15 +61,6 @@ fn names_of_hosts_are_names() {
 }
 
 #[test]
-fn the_host_of_a_whole_url_wins() {
-    let head = b"GET http://me@right:81/x HTTP/1.1\r\nHost: wrong\r\n\r\n";
-    let Parsed::Whole(head, _) = request_head(head, true, &[]) else {
-        panic!("not read");
-    };
-    assert_eq!(head.request.host.as_deref(), Some("right"));
-}
-
-#[test]
 fn a_traceparent_is_taken_if_it_is_valid() {
     // W3C Trace Context, 3.2.4.
     let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use weir_ebpf_common::netflow::{TcpRecord, direction};
 
-use crate::names::{Names, monotonic_ns};
+use crate::names::{Name, Names, monotonic_ns};
 
 /// How long after its beginning a connection's name is known, if at all, in nanoseconds.
 const KNOWN_AFTER: u64 = 100_000_000;
@@ -27,13 +27,13 @@ pub(super) struct Domains {
 
 impl Domains {
     /// Name of the peer that `record` was connected to, at `dst`.
-    pub(super) fn of(&self, record: &TcpRecord, dst: IpAddr) -> Option<Arc<str>> {
+    pub(super) fn of(&self, record: &TcpRecord, dst: IpAddr) -> Option<Name> {
         let names = self.names.as_ref()?;
         names.find(record.netns, dst, begun(record)?)
     }
 
     /// Name of an address now, where it is not known since when a flow has gone there.
-    pub(super) fn now(&self, netns: u32, dst: IpAddr) -> Option<Arc<str>> {
+    pub(super) fn now(&self, netns: u32, dst: IpAddr) -> Option<Name> {
         let names = self.names.as_ref()?;
         names.find(netns, dst, monotonic_ns())
     }

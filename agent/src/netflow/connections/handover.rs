@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use weir_ebpf_common::netflow::{TcpRecord, direction, state};
 use weir_proto::flow::v1::{Direction, DirectionSource};
 
-use super::{Connection, Connections, Delta, address, opened};
+use super::{Connection, Connections, Delta, address};
 
 /// The connections that live, each with its totals as far as they are reported.
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ impl Connections {
         if complete && u32::from(record.state) == state::ESTABLISHED {
             // It began when nobody looked.
             if let Some(row) = self.row(record, Some(guess), None, None, Delta::default(), true) {
-                opened(row, record);
+                row.opened(record);
             }
         } else {
             connection.advance(record);

@@ -1,11 +1,9 @@
 //! What is kept of a connection that lives over the end of a period.
 
-use std::sync::Arc;
-
 use weir_ebpf_common::netflow::TcpRecord;
 use weir_proto::flow::v1::{Direction, DirectionSource};
 
-use crate::netflow::rows::Delta;
+use crate::{names::Name, netflow::rows::Delta};
 
 /// What distinguishes one connection from every other: no two sockets are in one place at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +33,7 @@ pub(super) struct Connection {
     pub(super) seen: u32,
     /// For a connection older than the agent.
     pub(super) guess: Option<(Direction, DirectionSource)>,
-    pub(super) domain: Option<Arc<str>>,
+    pub(super) domain: Option<Name>,
     /// Times that the name was looked for.
     pub(super) looked: u8,
 }

@@ -24,7 +24,7 @@ const TRACEPOINT: &str = "inet_sock_set_state";
 
 /// What a long cause says in one line: its first line, and the verifier's verdict where there is one. That is the
 /// last line before its statistics.
-pub(super) fn brief(why: &str) -> String {
+pub(crate) fn brief(why: &str) -> String {
     tracing::debug!("{why}");
     let mut lines = why.lines().filter(|line| !line.trim().is_empty());
     let Some(first) = lines.next() else {
@@ -44,8 +44,8 @@ pub(super) fn brief(why: &str) -> String {
 }
 
 /// What must be known of the running kernel.
-pub(super) struct Layout {
-    pub(super) offsets: Offsets,
+pub(crate) struct Layout {
+    pub(crate) offsets: Offsets,
     /// How many arguments `inet_csk_accept` has: its result comes after them. 0 if it is not known.
     pub(super) accept_arguments: u32,
     /// The same for `udp_recvmsg`.
@@ -54,7 +54,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Reads the kernel's BTF.
-    pub(super) fn read() -> Result<Self, KernelError> {
+    pub(crate) fn read() -> Result<Self, KernelError> {
         let data = fs::read(BTF_FILE).map_err(KernelError::NoBtf)?;
         let members = Members::parse(&data).map_err(KernelError::BadBtf)?;
         let offsets = Offsets::resolve(|of, path| match path.strip_suffix(':') {
@@ -91,11 +91,15 @@ fn name_offset(offsets: &Offsets) -> u32 {
     }
 }
 
-fn refused(name: &'static str) -> impl Fn(ProgramError) -> KernelError {
+pub(crate) fn refused(name: &'static str) -> impl Fn(ProgramError) -> KernelError {
     move |source| KernelError::Program { name, source }
 }
 
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
+/// A program of the object, by its kind.
+pub(crate) fn program<'a, P>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut P, KernelError>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {
@@ -147,7 +151,7 @@ pub(super) fn attach_loaded_state(ebpf: &mut Ebpf, name: &'static str) -> Result
 }
 
 /// Attaches a program to a BTF tracepoint.
-pub(super) fn attach_btf(
+pub(crate) fn attach_btf(
     ebpf: &mut Ebpf,
     btf: &Btf,
     name: &'static str,
@@ -170,7 +174,7 @@ pub(super) fn attach_state_raw(
 }
 
 /// Attaches a program to a raw tracepoint.
-pub(super) fn attach_raw(
+pub(crate) fn attach_raw(
     ebpf: &mut Ebpf,
     name: &'static str,
     tracepoint: &str,
@@ -276,7 +280,7 @@ pub(super) fn attach_pass(
     Ok(Pass::new(name, link.map_err(failed)?))
 }
 
-pub(super) fn take_map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, KernelError>
+pub(crate) fn take_map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, KernelError>
 where
     M: TryFrom<Map, Error = MapError>,
 {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How flows are sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flows {
     /// As what; each once.
     pub shapes: Vec<Shape>,

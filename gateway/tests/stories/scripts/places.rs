@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{User, tags, write};
-use crate::support::{Agent, Subscriber, eventually, flow, gateway, request, scrape, with};
+use weir_runtime::reload::Outcome;
+
+use crate::support::{
+    Agent, Subscriber, configured, eventually, flow, gateway, request, scrape, with,
+};
 
 /// What `make geoip` has fetched.
 fn database() -> PathBuf {
@@ -89,16 +93,18 @@ async fn a_script_of_the_user_looks_things_up_and_comes_before_the_shipped_one()
         .tags.dst_city = geoip(.tags.dst_ip).city
         "#,
     );
-    let gateway = gateway(&format!(
-        "geoip: {{files: ['{}']}}
+    let configuration = |site: &str| {
+        format!(
+            "geoip: {{files: ['{}']}}
 scripts: {{folder: '{path}', watch: 20ms}}
-subnets: {{office: [10.0.0.0/24]}}
+subnets: {{{site}: [10.0.0.0/24]}}
 tables: {{owners: {{file: '{path}/owners.csv'}}}}
 routes: [/user/*]
 ",
-        database().display()
-    ))
-    .await;
+            database().display()
+        )
+    };
+    let mut gateway = gateway(&configuration("office")).await;
     let mut subscriber = Subscriber::connect(gateway.flow, &[]).await;
     let mut agent = Agent::connect(gateway.flow, "a", 1).await;
     let mut sequence = 0;
@@ -118,5 +124,9 @@ routes: [/user/*]
 
     write(folder.path(), "owners.csv", "ip,team\n10.0.0.1,payments\n");
     eventually!(looked_up().await[1] == "payments");
+
+    let outcome = gateway.apply(configured(&configuration("cellar"))).await;
+    assert_eq!(outcome, Outcome::Applied);
+    eventually!(looked_up().await[0] == "cellar");
     assert!(gateway.stop().await);
 }

@@ -66,13 +66,16 @@ fn every_mistake_names_the_layer_that_it_is_in() {
     }
 }
 
-fn rules(root: &mut Section<'_>) -> Vec<(Vec<(String, String)>, Tree)> {
+/// What is to match, and what is handed on.
+type Rule = (Vec<(String, String)>, Tree);
+
+fn rules(root: &mut Section<'_>) -> Vec<Rule> {
     root.items("rules", |rule| {
         (rule.map("match"), rule.tree("settings", &["a", "b"]))
     })
 }
 
-fn read_rules(text: &str) -> Result<Vec<(Vec<(String, String)>, Tree)>, ConfigError> {
+fn read_rules(text: &str) -> Result<Vec<Rule>, ConfigError> {
     Document::parse("weir.yaml", text, "WEIR_TEST", [])?.read(rules)
 }
 

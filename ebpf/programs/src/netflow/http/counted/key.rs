@@ -1,5 +1,7 @@
 //! What a request is counted by.
 
+use core::arch::asm;
+
 use aya_ebpf::programs::SkBuffContext;
 use weir_ebpf_common::http::{LINE, how};
 
@@ -23,77 +25,116 @@ pub(super) enum Line {
     None,
 }
 
+/// An index that the verifier sees compared right before it is used: it knows less of numbers than the compiler, which
+/// would leave the comparison out.
+#[inline(always)]
+fn below(index: u64, limit: u64) -> Option<usize> {
+    let mut index = index;
+    // SAFETY: copies a register to itself.
+    unsafe { asm!("{0} = {0}", inout(reg) index) };
+    (index < limit).then_some(index as usize)
+}
+
+#[inline(always)]
+fn byte(bytes: *const u8, at: u64) -> u8 {
+    match below(at, HEAD as u64) {
+        // SAFETY: less than there are.
+        Some(at) => unsafe { bytes.add(at).read_volatile() },
+        None => 0,
+    }
+}
+
+#[inline(always)]
+fn set(line: *mut u8, at: u64, byte: u8) {
+    if let Some(at) = below(at, LINE as u64) {
+        // SAFETY: less than there are.
+        unsafe { line.add(at).write_volatile(byte) };
+    }
+}
+
 /// Copies method and path to the key. `length` is of the whole segment.
 #[inline(always)]
 pub(super) fn line(head: &mut Head, captured: u32, length: u32) -> Line {
     let bytes = (&raw const head.bytes).cast::<u8>();
     let to = (&raw mut head.key.line).cast::<u8>();
-    let mut spaces = 0u32;
-    let mut at = 0u32;
-    let mut ended = false;
-    while at < LINE as u32 {
-        if at >= captured {
+    let before = head.line;
+    let mut spaces = 0u64;
+    let mut at = 0u64;
+    let mut ended = 0u32;
+    while at < LINE as u64 {
+        if at >= u64::from(captured) {
             return Line::None;
         }
-        // SAFETY: less than `LINE` and `HEAD`.
-        let byte = unsafe { bytes.add(at as usize).read_volatile() };
+        let byte = byte(bytes, at);
         if byte == b' ' {
             spaces += 1;
             if spaces == 2 {
-                ended = true;
+                ended = 1;
                 break;
             }
         }
-        if byte == b'?' || byte == b'\r' {
-            ended = byte == b'?';
-            if !ended {
-                return Line::None;
-            }
+        if byte == b'?' {
+            ended = 1;
             break;
         }
-        // SAFETY: less than `LINE`.
-        unsafe { to.add(at as usize).write_volatile(byte) };
+        if byte == b'\r' {
+            return Line::None;
+        }
+        set(to, at, byte);
         at += 1;
     }
-    let mut zero = at;
-    while zero < LINE as u32 {
-        // What an earlier and longer line has left.
-        if zero >= head.line {
+    // Through memory: what follows is verified once, and not for each length that a line can have.
+    // SAFETY: fields of the head.
+    let (end, ended) = unsafe {
+        (&raw mut head.line).write_volatile(at as u32);
+        (&raw mut head.reserved).write_volatile(ended);
+        (
+            u64::from((&raw const head.line).read_volatile()),
+            (&raw const head.reserved).read_volatile() == 1,
+        )
+    };
+    // What an earlier and longer line has left.
+    let mut zero = end;
+    while zero < LINE as u64 {
+        if zero >= u64::from(before) {
             break;
         }
-        // SAFETY: less than `LINE`.
-        unsafe { to.add(zero as usize).write_volatile(0) };
+        set(to, zero, 0);
         zero += 1;
     }
-    if length <= HEAD as u32 && is_several(bytes, at, captured) {
+    // Again: the loop has taught the verifier another range with each round.
+    // SAFETY: fields of the head.
+    let (end, captured) = unsafe {
+        (
+            u64::from((&raw const head.line).read_volatile()),
+            (&raw const head.captured).read_volatile(),
+        )
+    };
+    if length <= HEAD as u32 && is_several(bytes, end, captured) {
         return Line::None;
     }
     Line::Of {
-        length: at,
+        length: end as u32,
         truncated: !ended,
     }
 }
 
 /// Whether a request without a body is followed by something in the same segment: by another request.
 #[inline(always)]
-fn is_several(bytes: *const u8, from: u32, captured: u32) -> bool {
-    // SAFETY: there is at least one byte.
-    let first = unsafe { bytes.read_volatile() };
-    if !matches!(first, b'G' | b'H' | b'D' | b'O') {
+fn is_several(bytes: *const u8, from: u64, captured: u32) -> bool {
+    if !matches!(byte(bytes, 0), b'G' | b'H' | b'D' | b'O') {
         return false;
     }
     let mut latest = 0u32;
     let mut at = from;
-    while at < HEAD as u32 {
-        if at >= captured {
+    while at < HEAD as u64 {
+        if at >= u64::from(captured) {
             return false;
         }
-        // SAFETY: less than `HEAD`.
-        let byte = unsafe { bytes.add(at as usize).read_volatile() };
-        latest = latest << 8 | u32::from(byte);
+        latest = latest << 8 | u32::from(byte(bytes, at));
         at += 1;
         if latest == END {
-            return at != captured;
+            return at != u64::from(captured);
         }
     }
     false
