@@ -8,6 +8,11 @@ ci/setup.sh
 ci/ebpf.sh
 cargo build --release -p weir-gateway -p weir-agent -p weir-cli
 
+# What `make geoip` has fetched, unless the gateway is told something else.
+if [ -d target/geoip ]; then
+    export WEIR_GATEWAY_GEOIP_FILES="${WEIR_GATEWAY_GEOIP_FILES:-target/geoip}"
+fi
+
 declare -A pids=()
 # `wait -n` stops waiting when a signal with a trap arrives.
 stopping=

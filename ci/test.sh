@@ -6,6 +6,8 @@
 
 ci/setup.sh test
 ci/ebpf.sh
+# Tests ask the real database where addresses are.
+ci/geoip.sh
 cargo test
 # The stories start these programs from target/debug.
 cargo build -p weir-agent -p weir-gateway -p weir-cli

@@ -1,6 +1,7 @@
 //! `weir script`: programs that edit Points, tried here or run by a gateway.
 
 mod json;
+mod lookups;
 mod remote;
 mod trial;
 
@@ -15,6 +16,7 @@ use tonic::{Status, transport};
 use weir_proto::observe::v1 as wire;
 
 use self::json::InvalidPoint;
+pub use self::lookups::LookupArguments;
 use crate::points::GatewayAddress;
 
 const DEFAULT_GATEWAY: &str = "127.0.0.1:4319";
@@ -33,6 +35,9 @@ pub enum Command {
         /// The Points that must come out, in their order; of each only the keys that are given are compared.
         #[arg(long, value_name = "FILE")]
         expect: Option<PathBuf>,
+        /// What it can look up.
+        #[command(flatten)]
+        lookups: LookupArguments,
     },
     /// Lists the scripts of a gateway.
     List {
@@ -165,7 +170,8 @@ pub async fn run(command: Command, out: &mut impl Write) -> Result<(), ScriptErr
             script,
             input,
             expect,
-        } => trial::run(&script, &input, expect.as_deref(), out),
+            lookups,
+        } => trial::run(&script, &input, expect.as_deref(), &lookups, out),
         Command::List { gateway } => remote::list(gateway, out).await,
         Command::Load {
             script,

@@ -11,10 +11,12 @@ use weir_runtime::{
     telemetry,
 };
 
+use weir_script::lookups::LookupSettings;
+
 use crate::{
     agent_settings::{self, AgentRule},
     budget::{Budget, Limits},
-    exporter,
+    exporter, lookups,
     profile::{Profile, SEMCONV},
     scripts, span_metrics,
 };
@@ -37,6 +39,8 @@ pub struct Config {
     pub otlp_exporters: Vec<(String, exporter::Config)>,
     /// Metrics made of spans, if they are on.
     pub span_metrics: Option<span_metrics::Config>,
+    /// What programs can look up.
+    pub lookups: LookupSettings,
     /// Programs that edit Points.
     pub scripts: scripts::Config,
     /// The live stream.
@@ -121,6 +125,7 @@ impl Config {
             otlp_receiver: weir_otel_receiver::Config::read(&mut root.section("otlp_receiver")),
             otlp_exporters: exporter::Config::read_all(root),
             span_metrics: span_metrics::Config::read(&mut root.section("span_metrics")),
+            lookups: lookups::read(root),
             scripts: scripts::Config::read(&mut root.section("scripts")),
             subscription: Subscription::read(&mut root.section("subscription")),
             telemetry: telemetry::Config::read(&mut root.section("telemetry")),

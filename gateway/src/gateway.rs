@@ -24,7 +24,7 @@ use weir_runtime::{
     stop::Deadline,
     telemetry::{self, Telemetry},
 };
-use weir_script::Engine;
+use weir_script::lookups::LookupError;
 
 use self::otlp::Otlp;
 use crate::{
@@ -35,9 +35,9 @@ use crate::{
     http_spans::HttpSpans,
     intake::Intake,
     live::{Fixed, Live, Notes, Outputs},
+    lookups,
     otlp_intake::OtlpIntake,
     prometheus::{self, Exposition},
-    scripts::Scripts,
     self_metrics::{self, CONFIG_LOADED, CONFIG_RELOADS, SelfMetrics},
     subscription::Subscribers,
 };
@@ -70,6 +70,9 @@ pub enum StartError {
     /// OTLP cannot be forwarded.
     #[error(transparent)]
     Exporter(#[from] exporter::StartError),
+    /// What scripts look up contradicts itself.
+    #[error(transparent)]
+    Lookups(#[from] LookupError),
     /// What the gateway says about itself cannot be sent.
     #[error(transparent)]
     Telemetry(#[from] telemetry::StartError),
@@ -109,6 +112,7 @@ struct Tasks {
     sweep: JoinHandle<()>,
     upkeep: JoinHandle<()>,
     scripts: JoinHandle<()>,
+    lookups: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -124,12 +128,7 @@ impl Gateway {
         let metrics = Arc::new(SelfMetrics::new());
         let agents = Arc::new(Agents::new(config.flow.agents));
         let settings = Arc::new(AgentSettings::new(config.agents.clone()));
-        let scripts = Scripts::new(
-            config.scripts.clone(),
-            Engine::new(Vec::new()),
-            &[],
-            &metrics,
-        );
+        let (scripts, lookups) = lookups::start(&config.lookups, config.scripts.clone(), &metrics)?;
         let outputs = Outputs::start(&config, &scripts, &metrics)?;
         let (stop_intake, stop_rest) = (CancellationToken::new(), CancellationToken::new());
         let otlp_in = Otlp::start(config.otlp_receiver.clone(), &outputs.otlp, &metrics).await?;
@@ -154,6 +153,11 @@ impl Gateway {
             stop_rest.clone(),
         );
         loaded_now(&metrics);
+        let live: Vec<Box<dyn Live>> = vec![
+            Box::new(Fixed),
+            Box::new(settings),
+            Box::new(lookups.lookups()),
+        ];
         let tasks = Tasks {
             flow: tokio::spawn(serve(services, flow_listener, stop_intake.clone())),
             metrics: tokio::spawn(prometheus::serve(
@@ -164,6 +168,7 @@ impl Gateway {
             sweep: tokio::spawn(sweep),
             upkeep: tokio::spawn(upkeep),
             scripts: tokio::spawn(scripts.watch(stop_rest.clone())),
+            lookups: tokio::spawn(lookups.watch(stop_rest.clone())),
         };
         let (grpc, http) = (otlp_grpc.map(display), otlp_http.map(display));
         info!(%flow, %prometheus, otlp_grpc = grpc, otlp_http = http, "gateway listens");
@@ -178,7 +183,7 @@ impl Gateway {
             intake,
             outputs,
             otlp_in,
-            live: vec![Box::new(Fixed), Box::new(settings)],
+            live,
             telemetry,
             metrics,
             tasks,
@@ -263,6 +268,7 @@ impl RunningGateway {
             sweep,
             upkeep,
             scripts,
+            lookups,
         } = self.tasks;
         let telemetry = async {
             match self.telemetry {
@@ -270,13 +276,14 @@ impl RunningGateway {
                 None => true,
             }
         };
-        let (exported, flow, metrics, sweep, upkeep, scripts, telemetry) = tokio::join!(
+        let (exported, flow, metrics, sweep, upkeep, scripts, lookups, telemetry) = tokio::join!(
             self.outputs.stop(&deadline),
             deadline.finish("flow server", flow),
             deadline.finish("metrics server", metrics),
             deadline.finish("series expiry", sweep),
             deadline.finish("upkeep", upkeep),
             deadline.finish("watch of scripts", scripts),
+            deadline.finish("watch of lookups", lookups),
             telemetry,
         );
         let all = [
@@ -287,6 +294,7 @@ impl RunningGateway {
             sweep,
             upkeep,
             scripts,
+            lookups,
             telemetry,
         ];
         let complete = all.iter().all(|ended| *ended);

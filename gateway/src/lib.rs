@@ -16,6 +16,7 @@ pub mod gateway;
 pub mod http_spans;
 pub mod intake;
 pub mod live;
+pub mod lookups;
 pub mod otlp_intake;
 pub mod otlp_metrics;
 pub mod page;

@@ -11,6 +11,7 @@ mod stats;
 mod store;
 
 use std::{
+    collections::BTreeMap,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -80,14 +81,7 @@ impl Scripts {
         metrics: &Arc<SelfMetrics>,
     ) -> Arc<Self> {
         let mut store = Store::new(engine, metrics);
-        for own in shipped {
-            let key = Key {
-                category: own.category,
-                name: own.name.to_owned(),
-                namespace: Namespace::Shipped,
-            };
-            store.put(key, Ok(own.source.to_owned()));
-        }
+        store.replace(Namespace::Shipped, sources(shipped));
         for (namespace, folder) in [
             (Namespace::Loaded, &config.state),
             (Namespace::Local, &config.folder),
@@ -104,6 +98,11 @@ impl Scripts {
             store: Mutex::new(store),
             config,
         })
+    }
+
+    /// These are the scripts that come with weir from now on.
+    pub fn ship(&self, shipped: &[Shipped]) {
+        self.change(|store| store.replace(Namespace::Shipped, sources(shipped)));
     }
 
     /// Flows on their way from the intake: what is left of `points`, and what was added.
@@ -201,6 +200,15 @@ impl Scripts {
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn sources(shipped: &[Shipped]) -> BTreeMap<(Category, String), io::Result<String>> {
+    let shipped = shipped.iter();
+    let shipped = shipped.map(|own| {
+        let name = (own.category, own.name.to_owned());
+        (name, Ok(own.source.to_owned()))
+    });
+    shipped.collect()
 }
 
 /// What was seen of a folder.

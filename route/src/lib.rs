@@ -44,18 +44,27 @@ impl Routes {
     /// The route of `path`. The query, a fragment and parameters of segments (`;jsessionid=…`) are left out.
     /// Allocates only where something becomes `*` behind a part that stays, or is left out in the middle.
     pub fn route<'a>(&'a self, path: &'a str) -> Cow<'a, str> {
-        let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#'));
-        let path = &path[..end.unwrap_or(path.len())];
+        let end = path
+            .bytes()
+            .position(|byte| matches!(byte, b'?' | b'#' | b';'));
+        let Some(end) = end else {
+            return self.of_plain(path);
+        };
+        if path.as_bytes()[end] != b';' {
+            return self.of_plain(&path[..end]);
+        }
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let plain: Vec<&str> = path.split('/').map(without_parameters).collect();
+        Cow::Owned(self.of_plain(&plain.join("/")).into_owned())
+    }
+
+    /// The route of a path that has nothing but segments.
+    fn of_plain<'a>(&'a self, path: &'a str) -> Cow<'a, str> {
         match self.patterns.iter().find(|own| own.matches(path)) {
             Some(pattern) => Cow::Borrowed(pattern.text()),
             None => guess(path),
         }
     }
-}
-
-/// The segments of a path without their parameters.
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').map(without_parameters)
 }
 
 /// RFC 3986, section 3.3: what follows a semicolon is a parameter of the segment.
@@ -66,14 +75,13 @@ fn without_parameters(segment: &str) -> &str {
 
 /// The route of a path that no pattern matches.
 fn guess(path: &str) -> Cow<'_, str> {
-    let stays = |segment: &str| !is_identifier(segment) && !segment.contains(';');
-    if path.len() <= LONGEST && path.split('/').all(stays) {
+    if path.len() <= LONGEST && !path.split('/').any(is_identifier) {
         return Cow::Borrowed(path);
     }
     let mut route = String::with_capacity(path.len().min(2 * LONGEST));
     // How much of it, in whole segments, leaves room to say that the rest is cut off.
     let mut with_room = 0;
-    for (number, segment) in segments(path).enumerate() {
+    for (number, segment) in path.split('/').enumerate() {
         if route.len() + CUT.len() <= LONGEST {
             with_room = route.len();
         }

@@ -1,6 +1,6 @@
 //! Routes that a user has written down.
 
-use crate::{ANY, LONGEST, REST, segments};
+use crate::{ANY, LONGEST, REST};
 
 /// A pattern that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +30,11 @@ pub enum PatternError {
 
 /// One route, and which paths it is the route of.
 #[derive(Debug, Clone)]
-pub(crate) struct Pattern(Box<str>);
+pub(crate) struct Pattern {
+    text: Box<str>,
+    /// How much of it stands before the first wildcard.
+    literal: usize,
+}
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Result<Self, PatternError> {
@@ -54,17 +58,24 @@ impl Pattern {
                 });
             }
         }
-        Ok(Self(text.into()))
+        Ok(Self {
+            text: text.into(),
+            literal: text.find('*').unwrap_or(text.len()),
+        })
     }
 
     pub(crate) fn text(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    /// Whether this is the route of `path`, which has no query.
+    /// Whether this is the route of `path`, which has nothing but segments.
     pub(crate) fn matches(&self, path: &str) -> bool {
-        let mut own = self.0.split('/');
-        let mut others = segments(path);
+        let (literal, rest) = self.text.split_at(self.literal);
+        let Some(path) = path.strip_prefix(literal) else {
+            return false;
+        };
+        let mut own = rest.split('/');
+        let mut others = path.split('/');
         loop {
             match (own.next(), others.next()) {
                 (None, None) => return true,

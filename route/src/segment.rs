@@ -57,6 +57,12 @@ pub(crate) fn is_identifier(segment: &str) -> bool {
     if bytes.len() > LONGEST_WORD {
         return true;
     }
+    if !bytes
+        .iter()
+        .any(|byte| matches!(byte, b'0'..=b'9' | b'@' | b'%'))
+    {
+        return false;
+    }
     let mut seen = Seen::default();
     for &byte in bytes {
         seen.byte(byte);

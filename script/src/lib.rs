@@ -8,6 +8,9 @@ mod engine;
 pub mod functions;
 pub mod lookups;
 
+/// The program that comes with weir: it writes the places of both ends of a flow to its tags.
+pub const PLACES: &str = include_str!("../shipped/places.vrl");
+
 pub use self::{
     address::kind_of,
     engine::{CompileError, Engine, Limits, Outcome, RunError, Runner, Script},

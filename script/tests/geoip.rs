@@ -1,6 +1,10 @@
 //! The real database, which `make geoip` fetches.
 
-use std::{net::IpAddr, path::Path, sync::LazyLock};
+use std::{
+    net::IpAddr,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use weir_script::lookups::{GeoSettings, LookupSettings, Lookups, Place};
 
@@ -25,7 +29,7 @@ static LOOKUPS: LazyLock<Lookups> = LazyLock::new(|| {
     lookups
 });
 
-fn place(address: &str) -> Option<Place> {
+fn place(address: &str) -> Option<Arc<Place>> {
     let address: IpAddr = address.parse().expect("an address");
     LOOKUPS.geo().place(address)
 }

@@ -1,6 +1,6 @@
 use std::{fs, path::PathBuf};
 
-use super::{Command, ScriptError, run};
+use super::{Command, LookupArguments, ScriptError, run};
 
 /// A folder that goes away with the test.
 struct Folder(PathBuf);
@@ -48,6 +48,7 @@ async fn test(script: &str, expect: Option<&str>, name: &str) -> (String, Result
         script: folder.file("script.vrl", script),
         input: folder.file("points.json", POINTS),
         expect: expect.map(|text| folder.file("expected.json", text)),
+        lookups: LookupArguments::default(),
     };
     let mut out = Vec::new();
     let result = run(command, &mut out).await;

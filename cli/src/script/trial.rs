@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, fmt::Write as _, io::Write, path::Path};
 
 use serde_json::{Map, Value as Json};
 use weir_point::Point;
-use weir_script::{Engine, Limits, Outcome, Runner};
+use weir_script::{Engine, Limits, Outcome, Runner, functions::own};
 
-use super::{ScriptError, json, read, write};
+use super::{LookupArguments, ScriptError, json, read, write};
 
 /// What became of all Points.
 #[derive(Default)]
@@ -21,10 +21,11 @@ pub(super) fn run(
     script: &Path,
     input: &Path,
     expect: Option<&Path>,
+    lookups: &LookupArguments,
     out: &mut impl Write,
 ) -> Result<(), ScriptError> {
     let source = read(script)?;
-    let compiled = Engine::new(Vec::new()).compile(&source);
+    let compiled = Engine::new(own(&lookups.open()?)).compile(&source);
     let compiled = compiled.map_err(|error| ScriptError::Mistake {
         file: script.to_owned(),
         text: error.text,

@@ -177,6 +177,12 @@ self_metrics! {
         "Scripts that compiled.";
     SCRIPTS_BROKEN = "weir_gateway_scripts_broken", Gauge, ["namespace"],
         "Scripts whose latest text cannot be used.";
+    LOOKUP_FILES = "weir_gateway_lookup_files", Gauge, ["kind"],
+        "Files that scripts look something up in.";
+    LOOKUP_FILES_BROKEN = "weir_gateway_lookup_files_broken", Gauge, ["kind"],
+        "Files that cannot be used as they are now.";
+    GEOIP_UNREADABLE = "weir_gateway_geoip_records_unreadable_total", Counter, [],
+        "Records of GeoIP databases that could not be read.";
     SCRIPT_POINTS = "weir_gateway_script_points_total", Counter, ["category", "script", "namespace"],
         "Points given to a script.";
     SCRIPT_EDITED = "weir_gateway_script_points_edited_total", Counter, ["category", "script", "namespace"],

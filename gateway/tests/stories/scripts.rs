@@ -2,6 +2,7 @@
 
 mod change;
 mod otlp;
+mod places;
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 

@@ -120,6 +120,10 @@ impl<'a> Section<'a> {
 
     /// The values listed under `key`, or `default` if it is not given. One value alone is a list of one.
     pub fn list_or<T: Scalar>(&mut self, key: &'static str, default: Vec<T>) -> Vec<T> {
+        self.values(key, default)
+    }
+
+    fn values<T: Scalar>(&mut self, key: &str, default: Vec<T>) -> Vec<T> {
         let path = join(&self.path, key);
         let shown: Vec<String> = default.iter().map(Scalar::show).collect();
         let shown = format!("[{}]", shown.join(", "));

@@ -8,8 +8,10 @@ use vrl::prelude::{
     Value, kind,
 };
 
+use weir_point::Text;
+
 use super::own::address;
-use crate::lookups::Lookups;
+use crate::lookups::{Lookups, Place};
 
 /// The function.
 #[derive(Debug)]
@@ -69,8 +71,8 @@ struct GeoIpFn {
 impl FunctionExpression for GeoIpFn {
     fn resolve(&self, context: &mut Context<'_>) -> Resolved {
         let address = address(&self.ip.resolve(context)?);
-        let found = address.and_then(|address| self.lookups.geo().find(address));
-        Ok(found.map_or(Value::Null, |found| found.value.clone()))
+        let place = address.and_then(|address| self.lookups.geo().place(address));
+        Ok(place.map_or(Value::Null, |place| value(&place)))
     }
 
     fn type_def(&self, _state: &TypeState) -> TypeDef {
@@ -90,4 +92,21 @@ impl FunctionExpression for GeoIpFn {
             .or_null()
             .infallible()
     }
+}
+
+fn value(place: &Place) -> Value {
+    let text = |text: &Option<Text>| Some(Value::from(text.as_ref()?.as_str()));
+    let number = |number: Option<f64>| Some(Value::from_f64_or_zero(number?));
+    let parts = [
+        ("country", text(&place.country)),
+        ("country_code", text(&place.country_code)),
+        ("province", text(&place.province)),
+        ("province_code", text(&place.province_code)),
+        ("city", text(&place.city)),
+        ("latitude", number(place.latitude)),
+        ("longitude", number(place.longitude)),
+    ];
+    let known = parts.into_iter();
+    let known = known.filter_map(|(key, value)| Some((key.into(), value?)));
+    Value::Object(known.collect())
 }

@@ -19,7 +19,6 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tracing::{error, info};
-use vrl::value::Value;
 
 pub use self::place::Place;
 use self::{cache::Cache, database::Database};
@@ -34,7 +33,7 @@ const ENDING: &str = ".mmdb";
 pub struct GeoSettings {
     /// Files, and folders with files that end with `.mmdb`. The first one that knows an address answers.
     pub files: Vec<PathBuf>,
-    /// How many addresses are remembered with their places; about 300 bytes each.
+    /// How many addresses are remembered with their places; about 250 bytes each.
     pub cache: usize,
 }
 
@@ -65,14 +64,7 @@ struct Source {
 #[derive(Debug)]
 struct Databases {
     files: Vec<(PathBuf, Arc<Database>)>,
-    cache: Cache<Option<Arc<Found>>>,
-}
-
-/// A place, and the same as programs see it.
-#[derive(Debug)]
-pub(crate) struct Found {
-    place: Place,
-    pub(crate) value: Value,
+    cache: Cache<Option<Arc<Place>>>,
 }
 
 impl Geo {
@@ -121,11 +113,7 @@ impl Geo {
     }
 
     /// Where the address is. Private, local and other addresses that mean no single machine are nowhere.
-    pub fn place(&self, address: IpAddr) -> Option<Place> {
-        Some(self.find(address)?.place.clone())
-    }
-
-    pub(crate) fn find(&self, address: IpAddr) -> Option<Arc<Found>> {
+    pub fn place(&self, address: IpAddr) -> Option<Arc<Place>> {
         let address = address.to_canonical();
         if !is_public(address) {
             return None;
@@ -175,10 +163,10 @@ impl Databases {
         (Self::new(files, settings.cache), broken)
     }
 
-    fn find(&self, address: IpAddr, unreadable: &AtomicU64) -> Option<Arc<Found>> {
+    fn find(&self, address: IpAddr, unreadable: &AtomicU64) -> Option<Arc<Place>> {
         for (_, database) in &self.files {
             match database.place(address) {
-                Ok(Some(place)) => return Some(Arc::new(Found::new(place))),
+                Ok(Some(place)) => return Some(Arc::new(place)),
                 Ok(None) => {}
                 // Counted and not told: a broken file has many of them.
                 Err(_) => {
@@ -187,28 +175,6 @@ impl Databases {
             }
         }
         None
-    }
-}
-
-impl Found {
-    fn new(place: Place) -> Self {
-        let text = |text: &Option<weir_point::Text>| Some(Value::from(text.as_ref()?.as_str()));
-        let number = |number: Option<f64>| Some(Value::from_f64_or_zero(number?));
-        let parts = [
-            ("country", text(&place.country)),
-            ("country_code", text(&place.country_code)),
-            ("province", text(&place.province)),
-            ("province_code", text(&place.province_code)),
-            ("city", text(&place.city)),
-            ("latitude", number(place.latitude)),
-            ("longitude", number(place.longitude)),
-        ];
-        let known = parts.into_iter();
-        let known = known.filter_map(|(key, value)| Some((key.into(), value?)));
-        Self {
-            value: Value::Object(known.collect()),
-            place,
-        }
     }
 }
 

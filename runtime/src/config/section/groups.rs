@@ -2,6 +2,7 @@
 
 use super::Section;
 use crate::config::{
+    Scalar,
     document::{Mapping, Value, join},
     tree::Tree,
 };
@@ -17,24 +18,7 @@ impl Section<'_> {
         mut read: impl FnMut(&str, &mut Section<'_>) -> T,
     ) -> Vec<(String, T)> {
         let mut group = self.inner(key);
-        let mut names: Vec<String> = Vec::new();
-        if group.reader.listing {
-            names.push("<name>".to_owned());
-        }
-        for entry in group.map.into_iter().flat_map(Mapping::entries) {
-            let is_plain = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
-            let name = entry.key.as_str();
-            if !name.is_empty() && name.chars().all(is_plain) {
-                names.push(name.to_owned());
-            } else {
-                let path = join(&group.path, name);
-                group.reader.remember(&path, None, false);
-                let message = "a name is made of a-z, 0-9, `-` and `_`";
-                group
-                    .reader
-                    .mistake(entry.at.clone(), path, message.to_owned());
-            }
-        }
+        let names = group.names();
         names
             .into_iter()
             .map(|name| {
@@ -42,6 +26,41 @@ impl Section<'_> {
                 (name, value)
             })
             .collect()
+    }
+
+    /// The lists under `key`, where the writer chooses the names, as those of [`Self::sections`].
+    pub fn lists<T: Scalar>(&mut self, key: &'static str) -> Vec<(String, Vec<T>)> {
+        let mut group = self.inner(key);
+        let names = group.names();
+        names
+            .into_iter()
+            .map(|name| {
+                let values = group.values(&name, Vec::new());
+                (name, values)
+            })
+            .collect()
+    }
+
+    /// The names that the writer has chosen in this section.
+    fn names(&mut self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        if self.reader.listing {
+            names.push("<name>".to_owned());
+        }
+        for entry in self.map.into_iter().flat_map(Mapping::entries) {
+            let is_plain = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
+            let name = entry.key.as_str();
+            if !name.is_empty() && name.chars().all(is_plain) {
+                names.push(name.to_owned());
+            } else {
+                let path = join(&self.path, name);
+                self.reader.remember(&path, None, false);
+                let message = "a name is made of a-z, 0-9, `-` and `_`";
+                self.reader
+                    .mistake(entry.at.clone(), path, message.to_owned());
+            }
+        }
+        names
     }
 
     /// The sections listed under `key`, in their order. They cannot be overridden by variables. For

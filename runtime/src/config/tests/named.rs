@@ -100,3 +100,36 @@ fn a_key_that_is_gone_is_refused_once_and_says_where_to_go() {
     assert!(!error.contains("unknown"), "{error}");
     assert_eq!(Document::keys(|root| root.gone("old", "")), []);
 }
+
+#[test]
+fn lists_can_have_names_that_the_writer_chooses() {
+    let read = |text: &str, env: &[(&str, &str)]| {
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Document::parse("weir.yaml", text, "WEIR_TEST", env)?
+            .read(|root| root.lists::<u16>("ports"))
+    };
+    let of = |name: &str, ports: &[u16]| (name.to_owned(), ports.to_vec());
+    assert_eq!(read("", &[]).expect("none"), []);
+    let text = "ports:\n  web: [80, 443]\n  mail: 25\n  none:\n";
+    let lists = read(text, &[]).expect("lists");
+    assert_eq!(
+        lists,
+        [of("web", &[80, 443]), of("mail", &[25]), of("none", &[])]
+    );
+    let lists = read(text, &[("WEIR_TEST_PORTS_MAIL", "25,465")]).expect("lists");
+    assert_eq!(lists[1], of("mail", &[25, 465]));
+    let error = read("ports: {web: [x], Mail: [1]}", &[])
+        .expect_err("mistakes")
+        .to_string();
+    for line in [
+        "1:15: ports.web[0]: expected a whole number",
+        "1:19: ports.Mail: a name is made of",
+    ] {
+        assert!(error.contains(line), "{line}\nis not in\n{error}");
+    }
+    let keys = Document::keys(|root| root.lists::<u16>("ports"));
+    assert_eq!(
+        (keys[0].path.as_str(), keys[0].default.as_deref()),
+        ("ports.<name>", Some("[]"))
+    );
+}

@@ -78,9 +78,13 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
+fn place(geo: &Geo, text: &str) -> Option<Place> {
+    geo.place(ip(text)).map(|place| (*place).clone())
+}
+
 fn city_of(geo: &Geo, text: &str) -> Option<String> {
-    let place = geo.place(ip(text))?;
-    Some(place.city.expect("a city").to_string())
+    let found = place(geo, text)?;
+    Some(found.city.expect("a city").to_string())
 }
 
 fn text(text: &str) -> Option<weir_point::Text> {
@@ -118,9 +122,9 @@ fn flat_records_of_both_families_are_read_from_two_files() {
     let geo = Geo::open(settings(&[folder.path()]));
     assert_eq!(geo.files(), (2, 0));
 
-    let place = geo.place(ip("8.8.8.8")).expect("a place");
+    let found = place(&geo, "8.8.8.8").expect("a place");
     assert_eq!(
-        place,
+        found,
         Place {
             country: text("United States"),
             country_code: text("US"),
@@ -131,28 +135,28 @@ fn flat_records_of_both_families_are_read_from_two_files() {
             longitude: Some(-122.085),
         }
     );
-    let place = geo.place(ip("::ffff:202.96.134.133")).expect("a place");
+    let found = place(&geo, "::ffff:202.96.134.133").expect("a place");
     assert_eq!(
-        (place.city, place.province),
+        (found.city, found.province),
         (text("Guangzhou"), text("Guangdong"))
     );
     assert_eq!(
-        (place.country, place.province_code),
+        (found.country, found.province_code),
         (text("China"), text("CN-GD"))
     );
-    let place = geo.place(ip("203.80.96.10")).expect("a place");
+    let found = place(&geo, "203.80.96.10").expect("a place");
     assert_eq!(
-        (place.country_code, place.province_code),
+        (found.country_code, found.province_code),
         (text("HK"), text("CN-HK"))
     );
-    let place = geo.place(ip("2400:3200::1")).expect("a place");
+    let found = place(&geo, "2400:3200::1").expect("a place");
     assert_eq!(
-        (place.country, place.province, place.city),
+        (found.country, found.province, found.city),
         (text("China"), None, None)
     );
-    assert_eq!(geo.place(ip("1.1.1.1")), None, "an empty record");
-    assert_eq!(geo.place(ip("9.9.9.9")), None, "an unknown address");
-    assert_eq!(geo.place(ip("2a00::1")), None, "an unknown address");
+    assert_eq!(place(&geo, "1.1.1.1"), None, "an empty record");
+    assert_eq!(place(&geo, "9.9.9.9"), None, "an unknown address");
+    assert_eq!(place(&geo, "2a00::1"), None, "an unknown address");
     assert_eq!(geo.unreadable(), 0);
 }
 
@@ -181,9 +185,9 @@ fn records_as_geoip2_has_them_are_read() {
     );
     fs::write(&file, both).expect("written");
     let geo = Geo::open(settings(&[&file]));
-    let place = geo.place(ip("5.9.1.1")).expect("a place");
+    let found = place(&geo, "5.9.1.1").expect("a place");
     assert_eq!(
-        place,
+        found,
         Place {
             country: text("Germany"),
             country_code: text("DE"),
@@ -195,18 +199,18 @@ fn records_as_geoip2_has_them_are_read() {
         }
     );
     assert_eq!(city_of(&geo, "2a01:4f8::1").as_deref(), Some("Falkenstein"));
-    let place = geo.place(ip("61.139.2.69")).expect("a place");
+    let found = place(&geo, "61.139.2.69").expect("a place");
     assert_eq!(
-        (place.province, place.province_code),
+        (found.province, found.province_code),
         (text("Sichuan"), text("CN-SC"))
     );
-    let place = geo.place(ip("7.1.1.1")).expect("a place");
+    let found = place(&geo, "7.1.1.1").expect("a place");
     assert_eq!(
-        (place.country, place.country_code),
+        (found.country, found.country_code),
         (text("Utopia"), text("QQ"))
     );
-    assert_eq!((place.province, place.city), (None, None));
-    assert_eq!(geo.place(ip("4.1.1.1")), None, "a record that is none");
+    assert_eq!((found.province, found.city), (None, None));
+    assert_eq!(place(&geo, "4.1.1.1"), None, "a record that is none");
     assert_eq!(geo.unreadable(), 1);
 }
 
@@ -236,7 +240,7 @@ fn private_and_local_addresses_are_nowhere_whatever_the_database_says() {
         "fd12::1",
         "ff02::1",
     ] {
-        assert_eq!(geo.place(ip(text)), None, "{text}");
+        assert_eq!(place(&geo, text), None, "{text}");
     }
     assert_eq!(city_of(&geo, "9.9.9.9").as_deref(), Some("Berlin"));
     assert_eq!(city_of(&geo, "2001:4860::8888").as_deref(), Some("Berlin"));
@@ -254,7 +258,7 @@ fn a_database_is_taken_when_it_is_replaced_and_kept_when_the_new_one_is_broken()
         fs::rename(new, &file).expect("renamed");
     };
     let geo = Geo::open(settings(&[folder.path()]));
-    assert_eq!((geo.files(), geo.place(ip("9.9.9.9"))), ((0, 0), None));
+    assert_eq!((geo.files(), place(&geo, "9.9.9.9")), ((0, 0), None));
 
     replace(&of("Berlin"));
     geo.refresh();
@@ -279,7 +283,7 @@ fn a_database_is_taken_when_it_is_replaced_and_kept_when_the_new_one_is_broken()
 
     fs::remove_file(&file).expect("removed");
     refresh(&geo);
-    assert_eq!((geo.files(), geo.place(ip("9.9.9.9"))), ((0, 0), None));
+    assert_eq!((geo.files(), place(&geo, "9.9.9.9")), ((0, 0), None));
 }
 
 #[test]
@@ -325,7 +329,7 @@ fn no_bytes_of_a_database_end_the_process() {
         fs::write(&file, bytes).expect("written");
         let geo = Geo::open(settings(&[&file]));
         for text in ["9.9.9.9", "2a00::1", "1.1.1.1", "8000::1"] {
-            geo.place(ip(text));
+            place(&geo, text);
         }
     }
 }
