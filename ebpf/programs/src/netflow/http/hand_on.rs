@@ -107,14 +107,18 @@ impl Source<'_> {
         // SAFETY: the slot is reserved for a piece; every field is written below.
         let piece = unsafe { &mut (*slot).piece };
         self.fill(piece, stream);
-        let mut want = u64::from(self.length);
-        // SAFETY: copies a register to itself. The compiler knows more of the number than the verifier does, and would
-        // leave out what the verifier needs to see compared.
-        unsafe { asm!("{0} = {0}", inout(reg) want) };
-        if want > 0 {
-            if want > ROOM as u64 {
-                want = ROOM as u64;
+        if self.length > 0 {
+            // Between 1 and all the room there is. Kernels before 6.3 do not learn from a comparison with 0 that a
+            // number is more, but from this.
+            let mut want = u64::from(self.length.wrapping_sub(1));
+            // SAFETY: copies a register to itself. The compiler knows more of the number than the verifier does, and
+            // would leave out what the verifier needs to see compared.
+            unsafe { asm!("{0} = {0}", inout(reg) want) };
+            if want > ROOM as u64 - 1 {
+                want = ROOM as u64 - 1;
             }
+            // SAFETY: adds one to a register, out of the compiler's sight.
+            unsafe { asm!("{0} += 1", inout(reg) want) };
             // SAFETY: the slot has that much room.
             let failed = unsafe {
                 bpf_skb_load_bytes(
