@@ -25,7 +25,14 @@ impl Process {
     fn start(more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("gateway.yaml");
-        let own = "flow: {listen: '127.0.0.1:0'}\nprometheus: {listen: '127.0.0.1:0'}\n";
+        let free = "{listen: '127.0.0.1:0'}";
+        let receiver = format!("otlp_receiver: {{grpc: {free}, http: {free}}}\n");
+        let receiver = if more.contains("otlp_receiver") {
+            ""
+        } else {
+            &receiver
+        };
+        let own = format!("flow: {free}\nprometheus: {free}\n{receiver}");
         fs::write(&file, format!("{own}{more}")).expect("a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_weir-gateway"))
             .arg("--config")
