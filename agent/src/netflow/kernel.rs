@@ -17,7 +17,7 @@ use weir_ebpf_common::loss;
 use self::adopt::Adoption;
 use self::attach::{
     Layout, attach_accept_exit, attach_accept_return, attach_loaded_state, attach_pass,
-    attach_state_btf, attach_state_raw, brief, take_map,
+    attach_state_btf, attach_state_raw, brief, is_before, take_map,
 };
 pub use self::{
     error::KernelError,
@@ -32,6 +32,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ne
 const BTF_FILE: &str = "/sys/kernel/btf/vmlinux";
 
 const MAP_LISTENERS: u32 = 16_384;
+
+/// Why HTTP is not tried on older kernels: the agent would not start for minutes.
+const TOO_OLD: &str = "before Linux 6.3 the kernel takes too long to verify programs like these";
 
 /// One page.
 const SMALLEST_RING: u32 = 4096;
@@ -129,6 +132,11 @@ impl Programs {
         } else {
             by_address_way(&mut ebpf, btf, &mut hooks)?
         };
+        let too_old = http.is_some() && is_before(6, 3);
+        if too_old {
+            hooks.push(Chosen::none("http", TOO_OLD));
+        }
+        let http = http.filter(|_wanted| !too_old);
         let udp = udp::attach(&mut ebpf, btf, config.udp.hook, http.is_some(), &mut hooks);
         let http = http.and_then(|_wanted| {
             let attached = udp.as_ref().is_some_and(|udp| udp.shows_http);

@@ -46,7 +46,11 @@ pub(crate) fn dns() {
     let answer = message([0x81, 0x80], [1, 2, 0, 0], &[&alias, &address]);
     let edns = [0, 0, 41, 4, 208, 1, 0, 0, 0, 0, 0];
     let refused = message([0x81, 0x85], [1, 0, 0, 1], &[&edns]);
-    for (name, bytes) in [("query", &query), ("answer", &answer), ("refused", &refused)] {
+    for (name, bytes) in [
+        ("query", &query),
+        ("answer", &answer),
+        ("refused", &refused),
+    ] {
         seed("dns", name, &[bytes]);
         seed("dns", &format!("{name}-packet"), &[&packet(bytes)]);
     }
@@ -54,7 +58,9 @@ pub(crate) fn dns() {
     let mut over_tcp = vec![0x60, 0, 0, 0, 0, 36 + query.len() as u8, 0, 64];
     over_tcp.extend([0xfd; 32]);
     over_tcp.extend([44, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 1, 0, 0, 0, 9]);
-    over_tcp.extend([156, 64, 0, 53, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x18, 0, 0, 0, 0, 0, 0]);
+    over_tcp.extend([
+        156, 64, 0, 53, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x18, 0, 0, 0, 0, 0, 0,
+    ]);
     over_tcp.extend(&query);
     seed("dns", "tcp6-packet", &[&over_tcp]);
 }

@@ -133,10 +133,18 @@ fn guard(ebpf: &mut Ebpf, second: &'static str) -> Result<usize, KernelError> {
 
 /// Whether this kernel leaves preemption on in tracepoints, as Linux 7.3 does.
 pub(super) fn skips_runs() -> bool {
+    !is_before(7, 0)
+}
+
+/// Whether this kernel is older than that release; no, if it does not say.
+pub(super) fn is_before(major: u32, minor: u32) -> bool {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();
-    let major = release.split('.').next().and_then(|text| text.parse().ok());
-    major.is_some_and(|major: u32| major >= 7)
+    let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(own)), Some(Ok(own_minor))) => (own, own_minor) < (major, minor),
+        _ => false,
+    }
 }
 
 /// Attaches a program that observes state changes and is loaded already.

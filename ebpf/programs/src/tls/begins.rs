@@ -53,7 +53,10 @@ pub(crate) fn begins(buffer: u64, length: u32) -> Begins {
 #[inline(always)]
 fn is_settings(first: u64, second: u64) -> bool {
     let length = first.swap_bytes() >> 40;
-    first >> 24 == 4 && second & 0xff == 0 && length % 6 == 0 && length <= 6 * MOST_SETTINGS
+    first >> 24 == 4
+        && second & 0xff == 0
+        && length.is_multiple_of(6)
+        && length <= 6 * MOST_SETTINGS
 }
 
 /// A method, a space, and what a request's target begins with.

@@ -192,7 +192,7 @@ pub(crate) fn close(ctx: &ProbeContext, is_on_stack: bool) {
             by_descriptor(connection);
         }
         tell_end(connection);
-        let _was_not_there = TLS_CONNECTIONS.remove(&key);
+        let _was_not_there = TLS_CONNECTIONS.remove(key);
     }
 }
 

@@ -31,11 +31,11 @@ mod maps;
 mod openssl;
 mod process;
 #[path = "../netflow/read.rs"]
-#[allow(dead_code, reason = "shared with netflow, which needs more of it")]
+#[expect(dead_code, reason = "shared with netflow, which needs more of it")]
 mod read;
 mod stream;
 #[path = "../netflow/task.rs"]
-#[allow(dead_code, reason = "shared with netflow, which needs more of it")]
+#[expect(dead_code, reason = "shared with netflow, which needs more of it")]
 mod task;
 
 use aya_ebpf::{

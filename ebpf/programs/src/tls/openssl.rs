@@ -125,6 +125,6 @@ pub(crate) fn free(ctx: &ProbeContext) {
             by_descriptor(connection);
         }
         tell_end(connection);
-        let _was_not_there = TLS_CONNECTIONS.remove(&key);
+        let _was_not_there = TLS_CONNECTIONS.remove(key);
     }
 }

@@ -1,5 +1,10 @@
 //! Adds exchanges to the table.
 
+#![expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "a key by value is one more copy for each request"
+)]
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{__sk_buff, BPF_NOEXIST},
