@@ -16,6 +16,7 @@ use prost::Message as _;
 use weir_fuzz::page;
 use weir_gateway::{
     agents::Agents,
+    budget::{Budget, Limits},
     fanout::Output as _,
     http_spans::HttpSpans,
     intake::event,
@@ -79,8 +80,12 @@ fn take_events(events: Vec<FlowEvent>) {
     if points.is_empty() {
         return;
     }
-    let series =
-        METRICS.with(|metrics| FlowSeries::new(&SEMCONV, 4, Duration::from_secs(300), metrics));
+    let budget = Budget {
+        series: 4,
+        values: Limits::default(),
+    };
+    let idle_expiry = Duration::from_secs(300);
+    let series = METRICS.with(|metrics| FlowSeries::new(&SEMCONV, &budget, idle_expiry, metrics));
     series.offer(&Arc::new(points.into()));
     for format in Format::ALL {
         let whole: Vec<u8> = (0..)
