@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
+use crate::{eventually, netns::Netns, process::Running};
 use anyhow::Context as _;
 use tempfile::TempDir;
-use crate::{eventually, netns::Netns, process::Running};
 
 /// A running name server.
 #[derive(Debug)]
