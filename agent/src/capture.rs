@@ -13,9 +13,11 @@ pub mod packet;
 mod seen;
 mod system;
 mod tap;
+mod taps;
 
 use std::{
     io,
+    os::fd::{AsFd, OwnedFd},
     time::{Duration, SystemTime},
 };
 
@@ -28,11 +30,15 @@ use self::{
     packet::Datagram,
     seen::Seen,
     tap::{Frame, LONGEST, Tap},
+    taps::{Taps, Wish},
 };
 use crate::{
     namespaces::Namespaces,
     netlink::{self, NetlinkError},
 };
+
+/// Rings of other namespaces than the agent's own. Further ones keep their queues, however busy.
+const MOST_RINGS: usize = 16;
 
 /// Sockets that are told ready at once.
 const MOST_READY: usize = 256;
@@ -56,9 +62,9 @@ pub enum CaptureError {
 pub(crate) struct Settings {
     /// Chooses the packets, in the kernel.
     pub(crate) filter: Vec<SockFilter>,
-    /// Ring of the agent's own namespace, in bytes: memory that is taken at once.
+    /// Ring of the agent's own namespace, and of others with many packets, in bytes: memory that is taken at once.
     pub(crate) ring: usize,
-    /// Queue of each other namespace, in bytes: memory that is taken only for packets that wait.
+    /// Queue of each further namespace, in bytes: memory that is taken only for packets that wait.
     pub(crate) queue: usize,
     /// Namespaces at most.
     pub(crate) namespaces: usize,
@@ -99,7 +105,7 @@ pub(crate) struct Tally {
 
 #[derive(Debug)]
 struct Place {
-    tap: Tap,
+    taps: Taps,
     addresses: Addresses,
     at_devices: Seen,
     passing: Seen,
@@ -110,7 +116,7 @@ struct Place {
 pub(crate) struct Capture {
     settings: Settings,
     places: HashMap<u32, Place>,
-    ready: std::os::fd::OwnedFd,
+    ready: OwnedFd,
     buffer: Vec<u8>,
     messages: Vec<u8>,
     tally: Tally,
@@ -170,6 +176,7 @@ impl Capture {
             }
         }
         self.read_stale_addresses(namespaces);
+        self.change_taps(namespaces);
     }
 
     fn open_where(
@@ -180,13 +187,14 @@ impl Capture {
         let (own, settings, messages) = (namespaces.own(), &self.settings, &mut self.messages);
         let opened = namespaces.each_of(wanted, |namespace| {
             let addresses = Addresses::open(messages).map_err(CaptureError::Addresses)?;
-            let tap = if namespace.inode() == own {
-                Tap::ring(settings.ring, &settings.filter)
+            let wish = if namespace.inode() == own {
+                Wish::Ring
             } else {
-                Tap::queue(settings.queue, &settings.filter)
+                Wish::Queue
             };
+            let tap = settings.open(wish);
             Ok(Place {
-                tap: tap.map_err(CaptureError::Socket)?,
+                taps: Taps::new(tap.map_err(CaptureError::Socket)?),
                 addresses,
                 at_devices: Seen::default(),
                 passing: Seen::default(),
@@ -200,15 +208,50 @@ impl Capture {
     }
 
     fn add(&mut self, netns: u32, place: Place) -> Result<(), CaptureError> {
-        let key = epoll::EventData::new_u64(u64::from(netns));
-        epoll::add(&self.ready, &place.tap, key, epoll::EventFlags::IN)
-            .and_then(|()| {
-                let addresses = &place.addresses;
-                epoll::add(&self.ready, addresses, key, epoll::EventFlags::IN)
-            })
-            .map_err(|errno| CaptureError::Wait(errno.into()))?;
+        self.await_packets(netns, &place.taps)?;
+        self.await_packets(netns, &place.addresses)?;
         self.places.insert(netns, place);
         Ok(())
+    }
+
+    fn await_packets(&self, netns: u32, of: impl AsFd) -> Result<(), CaptureError> {
+        let key = epoll::EventData::new_u64(u64::from(netns));
+        epoll::add(&self.ready, of, key, epoll::EventFlags::IN)
+            .map_err(|errno| CaptureError::Wait(errno.into()))
+    }
+
+    /// Rings where packets are many by now, queues where they are few again.
+    fn change_taps(&mut self, namespaces: &Namespaces) {
+        let own = namespaces.own();
+        let others = self.places.iter_mut().filter(|(netns, _)| **netns != own);
+        let mut rings = 0;
+        let mut wishes: HashMap<u32, Wish> = HashMap::new();
+        for (netns, place) in others {
+            rings += usize::from(place.taps.is_ring());
+            wishes.extend(place.taps.look().map(|wish| (*netns, wish)));
+        }
+        wishes.retain(|_, wish| {
+            rings += usize::from(*wish == Wish::Ring);
+            *wish == Wish::Queue || rings <= MOST_RINGS
+        });
+        let settings = &self.settings;
+        let opened = namespaces.each_of(
+            |netns| wishes.contains_key(&netns),
+            |namespace| {
+                let wish = wishes.get(&namespace.inode()).copied();
+                settings.open(wish.unwrap_or(Wish::Queue))
+            },
+        );
+        for (netns, opened) in opened {
+            // What cannot be opened now is wished for again.
+            let Ok(Ok(tap)) = opened else { continue };
+            if self.await_packets(netns, &tap).is_err() {
+                continue;
+            }
+            if let Some(place) = self.places.get_mut(&netns) {
+                place.taps.replace(tap);
+            }
+        }
     }
 
     fn read_stale_addresses(&mut self, namespaces: &Namespaces) {
@@ -256,7 +299,7 @@ impl Capture {
             // Before the packets: an address is there before it is used.
             place.addresses.follow(messages);
             let Place {
-                tap,
+                taps,
                 addresses,
                 at_devices,
                 passing,
@@ -268,11 +311,13 @@ impl Capture {
                 passing,
                 tally,
             };
-            tap.drain(&mut self.buffer, |frame| {
+            let lost = taps.drain(&mut self.buffer, |frame| {
+                sight.tally.packets += 1;
                 if let Some(packet) = sight.packet(frame) {
                     each(&packet);
                 }
             });
+            self.tally.lose(lost);
         }
     }
 
@@ -288,9 +333,24 @@ impl Capture {
 }
 
 fn count(tally: &mut Tally, place: &Place) {
-    let statistics = place.tap.statistics();
-    tally.packets += u64::from(statistics.packets);
-    tally.lost += u64::from(statistics.drops);
+    tally.lose(place.taps.lost());
+}
+
+impl Tally {
+    fn lose(&mut self, packets: u64) {
+        self.packets += packets;
+        self.lost += packets;
+    }
+}
+
+impl Settings {
+    /// A socket in the namespace of this thread.
+    fn open(&self, wish: Wish) -> io::Result<Tap> {
+        match wish {
+            Wish::Ring => Tap::ring(self.ring, &self.filter),
+            Wish::Queue => Tap::queue(self.queue, &self.filter),
+        }
+    }
 }
 
 /// Decides which packets of one namespace count.

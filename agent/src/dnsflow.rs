@@ -22,10 +22,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use weir_proto::flow::v1::{FlowEvent, flow_event::Data};
+
 use self::{exchange::Exchange, rows::Rows};
 use crate::{
     capture::{self, Capture, CaptureError, filter, unix_ns},
     config::Dnsflow,
+    drop::{Amount, DropRules, Dropper},
     names::{Names, monotonic_ns},
     namespaces::{ListError, Namespaces},
     netflow::kernel::Chosen,
@@ -38,7 +41,7 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// After packets came, others are let come before the next look, so that a flood does not wake us for each.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How soon a new namespace is watched.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
@@ -73,6 +76,8 @@ pub struct Shared {
     pub queue: Arc<Queue>,
     /// Where counters go.
     pub status: Arc<Status>,
+    /// What is left out.
+    pub drops: DropRules,
     /// Who uses which socket.
     pub owners: Arc<Owners>,
     /// Where names of addresses go.
@@ -85,6 +90,7 @@ pub struct Collector {
     namespaces: Namespaces,
     exchange: Exchange,
     rows: Rows,
+    drops: Dropper,
     shared: Shared,
     period: Duration,
     sent_rows: u64,
@@ -115,6 +121,7 @@ impl Collector {
             namespaces,
             exchange: Exchange::new(config.max_pending, config.timeout, names),
             rows: Rows::new(config.max_names),
+            drops: shared.drops.dropper(),
             shared,
             period: config.period,
             sent_rows: 0,
@@ -185,7 +192,9 @@ impl Collector {
     fn report(&mut self, began: Instant) -> Instant {
         let now = Instant::now();
         let length = now.duration_since(began).as_nanos() as u64;
-        let events = self.rows.take(unix_ns(), length);
+        let mut events = self.rows.take(unix_ns(), length);
+        let drops = &mut self.drops;
+        events.retain(|event| !drops.drops_event(event, amount(event)));
         self.sent_rows += events.len() as u64;
         self.tell();
         let mut events = events.into_iter();
@@ -215,7 +224,18 @@ impl Collector {
         ]);
         let seen = seen.map(|(cause, value)| counter("dns_packets_passed", cause, value));
         counters.extend(seen);
+        counters.extend(self.drops.items("dnsflow_dropped_queries"));
         self.shared.status.set("dnsflow", counters);
+    }
+}
+
+fn amount(event: &FlowEvent) -> Amount {
+    match &event.data {
+        Some(Data::Dnsflow(row)) => Amount {
+            items: row.count,
+            ..Amount::default()
+        },
+        _ => Amount::default(),
     }
 }
 

@@ -175,6 +175,15 @@ impl Dropper {
         self.drops(&flow, amount)
     }
 
+    /// Items that were dropped, by name of the rule, under this name, for a collector that counts neither packets nor bytes.
+    #[must_use]
+    pub fn items(&self, name: &str) -> Vec<Counter> {
+        let dropped = self.dropped.iter();
+        dropped
+            .map(|(rule, amount)| counter(name, rule, amount.items))
+            .collect()
+    }
+
     /// What was dropped, by name of the rule, under these names of items, packets and bytes.
     #[must_use]
     pub fn counters(&self, [items, packets, bytes]: [&str; 3]) -> Vec<Counter> {

@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod flows;
+pub mod name_servers;
 pub mod netns;
 pub mod nginx;
 pub mod process;

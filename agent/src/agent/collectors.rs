@@ -340,6 +340,7 @@ fn start_dnsflow(config: &Config, shared: &Shared, _before: &mut Option<Handover
     let shared = dnsflow::Shared {
         queue: Arc::clone(&shared.queue),
         status: Arc::clone(&shared.status),
+        drops: shared.drops.clone(),
         owners: Arc::clone(&shared.owners),
         names: Arc::clone(&shared.names),
     };

@@ -3,7 +3,7 @@
 
 use std::hash::{BuildHasher as _, Hash};
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
 /// Packets of either generation.
 const MOST: usize = 32_768;
@@ -15,8 +15,16 @@ const MOMENT: u64 = 1_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     hasher: DefaultHashBuilder,
-    young: HashMap<u64, (u64, u32)>,
-    old: HashMap<u64, (u64, u32)>,
+    young: HashTable<Sighting>,
+    old: HashTable<Sighting>,
+}
+
+/// A packet by its hash; when and at which device it was seen.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    packet: u64,
+    when: u64,
+    device: u32,
 }
 
 impl Seen {
@@ -25,9 +33,8 @@ impl Seen {
     /// The same bytes at the same device are another packet: a client that asks again.
     pub(super) fn elsewhere(&mut self, packet: impl Hash, device: u32, now: u64) -> bool {
         let hash = self.hasher.hash_one(packet);
-        let first = self.young.get(&hash).or_else(|| self.old.get(&hash));
-        if first.is_some_and(|(when, first)| *first != device && now.saturating_sub(*when) < MOMENT)
-        {
+        let first = self.find(hash, now);
+        if first.is_some_and(|first| first.device != device) {
             return true;
         }
         self.keep(hash, device, now);
@@ -46,20 +53,45 @@ impl Seen {
             return false;
         }
         let hash = self.hasher.hash_one(packet);
-        let noted = self.young.get(&hash).or_else(|| self.old.get(&hash));
-        noted.is_some_and(|(when, _)| now.saturating_sub(*when) < MOMENT)
+        self.find(hash, now).is_some()
     }
 
-    fn keep(&mut self, hash: u64, device: u32, now: u64) {
+    fn find(&self, packet: u64, now: u64) -> Option<Sighting> {
+        let is_it = |seen: &Sighting| seen.packet == packet;
+        let seen = self.young.find(packet, is_it);
+        let seen = seen.or_else(|| self.old.find(packet, is_it)).copied();
+        seen.filter(|seen| now.saturating_sub(seen.when) < MOMENT)
+    }
+
+    fn keep(&mut self, packet: u64, device: u32, when: u64) {
         if self.young.len() >= MOST {
-            self.old = std::mem::take(&mut self.young);
+            self.next();
         }
-        self.young.insert(hash, (now, device));
+        let sighting = Sighting {
+            packet,
+            when,
+            device,
+        };
+        let is_it = |seen: &Sighting| seen.packet == packet;
+        match self.young.entry(packet, is_it, |seen| seen.packet) {
+            Entry::Occupied(mut seen) => *seen.get_mut() = sighting,
+            Entry::Vacant(place) => {
+                place.insert(sighting);
+            }
+        }
+    }
+
+    /// The young become the old. Their memory goes only when packets have become few.
+    fn next(&mut self) {
+        std::mem::swap(&mut self.young, &mut self.old);
+        let most = self.old.len() * 2;
+        self.young.clear();
+        self.young.shrink_to(most, |seen| seen.packet);
     }
 
     /// Lets go of what is older than a moment. Call about once a second.
     pub(super) fn forget(&mut self) {
-        self.old = std::mem::take(&mut self.young);
+        self.next();
     }
 }
 

@@ -70,6 +70,9 @@ impl Tap {
             tp_feature_req_word: 0,
         };
         set_option(&socket, packet, libc::PACKET_RX_RING, &request)?;
+        // One time for each packet, whichever socket it is read from.
+        set_option(&socket, packet, libc::PACKET_TIMESTAMP, &SOFTWARE)?;
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1_i32)?;
         let blocks = Blocks::map(socket.as_fd(), BLOCK, blocks)?;
         bind_to_every_device(socket.as_fd())?;
         Ok(Self {
@@ -105,6 +108,11 @@ impl Tap {
             ring.next = (ring.next + 1) % ring.blocks.count();
         }
         true
+    }
+
+    /// Whether packets wait in shared memory.
+    pub(super) fn is_ring(&self) -> bool {
+        self.ring.is_some()
     }
 
     /// Packets that passed the filter since the last call, and those of them for which there was no room.
@@ -149,6 +157,8 @@ fn drain_queue(socket: BorrowedFd<'_>, buffer: &mut [u8], mut each: impl FnMut(F
     true
 }
 
+/// `SOF_TIMESTAMPING_SOFTWARE` of `include/uapi/linux/net_tstamp.h`.
+const SOFTWARE: i32 = 1 << 4;
 /// `TPACKET_V3`.
 const TPACKET_V3: i32 = 2;
 /// A ring of version 3 has frames of any length; the kernel wants a number all the same.

@@ -125,7 +125,10 @@ impl Exchange {
             rows.add(query, owners);
             done.pop_front();
         }
-        done.shrink_to(1024);
+        // After a burst; not each time, or it would grow again each time.
+        if done.capacity() > 4 * done.len().max(1024) {
+            done.shrink_to(2 * done.len());
+        }
     }
 
     /// Messages by what became of them, and what was lost.

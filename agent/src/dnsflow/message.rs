@@ -8,6 +8,7 @@ use domain::{
     base::{
         Message as Wire, ParsedName,
         iana::{Opcode, Rtype},
+        name::ToLabelIter as _,
     },
     rdata::{A, Aaaa, Cname},
 };
@@ -147,7 +148,9 @@ pub fn kind_name(kind: u16) -> String {
 }
 
 fn text(name: &ParsedName<&[u8]>) -> String {
-    let mut text = String::with_capacity(64);
+    // As long as on the wire, without the first length and the last label: mostly exact.
+    let length = usize::from(name.compose_len()).saturating_sub(2);
+    let mut text = String::with_capacity(length);
     for label in name.iter().filter(|label| !label.is_root()) {
         if !text.is_empty() {
             text.push('.');

@@ -76,10 +76,35 @@ struct Asked {
     sent_ns: u64,
 }
 
+/// Queries of one transaction that wait: mostly one, for which nothing is allocated.
+#[derive(Debug)]
+struct Waiting {
+    latest: Asked,
+    earlier: Vec<Asked>,
+}
+
+impl Waiting {
+    /// Whether there was room.
+    fn push(&mut self, asked: Asked) -> bool {
+        if self.earlier.len() + 1 >= MOST_ASKED {
+            return false;
+        }
+        self.earlier
+            .push(std::mem::replace(&mut self.latest, asked));
+        true
+    }
+
+    fn earlier_place(&self, question: &Question) -> Option<usize> {
+        self.earlier
+            .iter()
+            .rposition(|asked| asked.question == *question)
+    }
+}
+
 /// The table of queries.
 #[derive(Debug)]
 pub(super) struct Tracker {
-    pending: HashMap<Key, Vec<Asked>>,
+    pending: HashMap<Key, Waiting>,
     count: usize,
     most: usize,
     timeout_ns: u64,
@@ -113,17 +138,24 @@ impl Tracker {
         if self.count >= self.most {
             return false;
         }
-        let asked = self.pending.entry((endpoints, id)).or_default();
-        if asked.len() >= MOST_ASKED {
-            return false;
-        }
-        asked.push(Asked {
+        let asked = Asked {
             question,
             roles,
             sent_ns,
-        });
-        self.count += 1;
-        true
+        };
+        let has_room = match self.pending.entry((endpoints, id)) {
+            Entry::Occupied(mut waiting) => waiting.get_mut().push(asked),
+            Entry::Vacant(place) => {
+                let earlier = Vec::new();
+                place.insert(Waiting {
+                    latest: asked,
+                    earlier,
+                });
+                true
+            }
+        };
+        self.count += usize::from(has_room);
+        has_room
     }
 
     /// Takes an answer, and returns the query that it ends.
@@ -143,19 +175,16 @@ impl Tracker {
             return Err(self.stray(&key, question).unwrap_or(Stray::Unasked));
         };
         let waiting = entry.get_mut();
-        let place = match question {
-            Some(question) => waiting
-                .iter()
-                .rposition(|asked| asked.question == *question),
-            None => waiting.len().checked_sub(1),
-        };
-        let Some(place) = place else {
+        let asked = if question.is_none_or(|question| waiting.latest.question == *question) {
+            match waiting.earlier.pop() {
+                Some(earlier) => std::mem::replace(&mut waiting.latest, earlier),
+                None => entry.remove().latest,
+            }
+        } else if let Some(place) = question.and_then(|question| waiting.earlier_place(question)) {
+            waiting.earlier.remove(place)
+        } else {
             return Err(self.stray(&key, question).unwrap_or(Stray::Forged));
         };
-        let asked = waiting.remove(place);
-        if waiting.is_empty() {
-            entry.remove();
-        }
         self.count -= 1;
         self.remember(&key, &asked.question, Outcome::Answered);
         Ok(Done {
@@ -171,12 +200,18 @@ impl Tracker {
     pub(super) fn sweep(&mut self, now_ns: u64, mut each: impl FnMut(Done)) {
         let timeout = self.timeout_ns;
         let mut ended = Vec::new();
-        self.pending.retain(|(endpoints, id), waiting| {
-            let late =
-                waiting.extract_if(.., |asked| now_ns.saturating_sub(asked.sent_ns) >= timeout);
+        let gone = self.pending.extract_if(|(endpoints, id), waiting| {
+            let is_late = |asked: &Asked| now_ns.saturating_sub(asked.sent_ns) >= timeout;
+            let late = waiting.earlier.extract_if(.., |asked| is_late(asked));
             ended.extend(late.map(|asked| (*endpoints, *id, asked)));
-            !waiting.is_empty()
+            // The earlier ones are late too then, unless the clock was set: they wait until it is right.
+            is_late(&waiting.latest) && waiting.earlier.is_empty()
         });
+        let gone: Vec<_> = gone.collect();
+        ended.extend(
+            gone.into_iter()
+                .map(|((endpoints, id), waiting)| (endpoints, id, waiting.latest)),
+        );
         self.count -= ended.len();
         // After a burst; not each time, or it would grow again each time.
         if self.pending.capacity() / 16 > self.pending.len() {
@@ -208,7 +243,8 @@ impl Tracker {
         let place = self.place(key, question);
         let [young, old] = &mut self.outcomes;
         if young.len() >= MOST_OUTCOMES {
-            *old = std::mem::take(young);
+            std::mem::swap(old, young);
+            young.clear();
         }
         young.insert(place, outcome);
     }

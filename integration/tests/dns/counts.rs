@@ -7,28 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weir_integration::netns::Netns;
+use weir_integration::{
+    name_servers::{Said, dnsmasq, dnsperf, load_zone, unbound},
+    netns::Netns,
+};
 use weir_proto::flow::v1::{Direction, Dnsflow, FlowEvent, Transport};
 
-use super::{
-    Watched,
-    servers::{Said, dnsmasq, dnsperf, unbound},
-};
-
-/// A zone of 100 names.
-fn zone() -> (String, String) {
-    let mut server = " local-zone: \"load.test.\" static\n".to_owned();
-    let mut queries = String::new();
-    for number in 0..100 {
-        // Writing to a String does not fail.
-        let _written = writeln!(
-            server,
-            " local-data: \"n{number}.load.test. A 192.0.2.{number}\""
-        );
-        let _written = writeln!(queries, "n{number}.load.test A");
-    }
-    (server, queries)
-}
+use super::Watched;
 
 fn of_load(_: &FlowEvent, data: &Dnsflow) -> bool {
     data.query_name.ends_with("load.test")
@@ -62,7 +47,7 @@ fn both_ends_count(
 #[test]
 fn every_query_and_answer_that_dnsperf_counts_is_counted_at_both_ends() -> anyhow::Result<()> {
     let (client, server) = Netns::pair()?;
-    let (config, queries) = zone();
+    let (config, queries) = load_zone();
     let _unbound = unbound(&server, &config)?;
     let weir = Watched::start("")?;
     weir.watches(&client)?;
@@ -81,7 +66,7 @@ fn every_query_and_answer_that_dnsperf_counts_is_counted_at_both_ends() -> anyho
 fn at_20000_queries_a_second_nothing_is_missing_that_is_not_counted_as_lost() -> anyhow::Result<()>
 {
     let (client, server) = Netns::pair()?;
-    let (config, queries) = zone();
+    let (config, queries) = load_zone();
     let _unbound = unbound(&server, &config)?;
     let weir = Watched::start("")?;
     weir.watches(&client)?;
@@ -96,7 +81,7 @@ fn at_20000_queries_a_second_nothing_is_missing_that_is_not_counted_as_lost() ->
 #[test]
 fn pipelined_queries_over_tcp_are_counted_as_dnsperf_counts_them() -> anyhow::Result<()> {
     let (client, server) = Netns::pair()?;
-    let (config, queries) = zone();
+    let (config, queries) = load_zone();
     let _unbound = unbound(&server, &config)?;
     let weir = Watched::start("")?;
     weir.watches(&client)?;
@@ -144,7 +129,7 @@ fn latency_is_what_dnsperf_measures() -> anyhow::Result<()> {
     let _forwarder = dnsmasq(&client, &["--server=10.99.0.2", "--cache-size=0"])?;
     let weir = Watched::start("")?;
     weir.watches(&client)?;
-    let (_, queries) = zone();
+    let (_, queries) = load_zone();
     let said = dnsperf(&client, "-s 127.0.0.1 -Q 200 -l 3 -c 2", &queries)?;
     let asked = |event: &FlowEvent, data: &Dnsflow| {
         of_load(event, data) && event.dst_ip == [127, 0, 0, 1] && data.rcode == 0

@@ -8,13 +8,14 @@ use std::{
     thread,
 };
 
-use weir_integration::{eventually, netns::Netns};
+use weir_integration::{
+    eventually,
+    name_servers::{NameServer, dnsmasq},
+    netns::Netns,
+};
 use weir_proto::flow::v1::{Direction, DomainSource, FlowEvent, flow_event::Data};
 
-use super::{
-    Watched,
-    servers::{NameServer, dnsmasq},
-};
+use super::Watched;
 
 /// `/etc/resolv.conf` of a namespace, as `ip netns exec` mounts it; gone when dropped.
 struct Resolver(PathBuf);

@@ -2,14 +2,12 @@
 
 use weir_integration::{
     eventually,
+    name_servers::{dnsperf, unbound},
     netns::{Netns, sh},
 };
 use weir_proto::flow::v1::Direction;
 
-use super::{
-    Watched, of,
-    servers::{dnsperf, unbound},
-};
+use super::{Watched, of};
 
 /// A pod on a bridge of a node, which masquerades it to a server outside.
 struct Node {

@@ -7,7 +7,6 @@ mod domains;
 mod forwarded;
 mod intake;
 mod outcomes;
-mod servers;
 
 use weir_integration::{eventually, netns::Netns, weir::Agent};
 use weir_proto::flow::v1::{Direction, Dnsflow, FlowEvent, Latency, flow_event::Data};

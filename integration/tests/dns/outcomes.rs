@@ -2,10 +2,10 @@
 
 use std::{fmt::Write as _, net::UdpSocket, thread};
 
-use weir_integration::{eventually, netns::Netns};
+use weir_integration::{eventually, name_servers::unbound, netns::Netns};
 use weir_proto::flow::v1::{Direction, Transport};
 
-use super::{Watched, of, servers::unbound};
+use super::{Watched, of};
 
 #[test]
 fn every_response_code_is_the_one_that_dig_shows() -> anyhow::Result<()> {

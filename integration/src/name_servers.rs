@@ -1,15 +1,22 @@
-//! Real name servers in namespaces.
+//! Real name servers in namespaces, and dnsperf, which asks them.
 
-use std::{fs, process::Command};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Read as _,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
+use crate::{eventually, netns::Netns, process::Running};
 use anyhow::Context as _;
 use tempfile::TempDir;
-use weir_integration::{eventually, netns::Netns, process::Running};
 
 /// A running name server.
 #[derive(Debug)]
-pub(crate) struct NameServer {
-    _process: Running,
+pub struct NameServer {
+    /// The process.
+    pub process: Running,
     _folder: TempDir,
 }
 
@@ -20,7 +27,10 @@ fn inside(netns: &Netns, program: &str) -> Command {
 }
 
 /// unbound at port 53 of every address, with further lines for its `server` section and after it.
-pub(crate) fn unbound(netns: &Netns, more: &str) -> anyhow::Result<NameServer> {
+///
+/// # Errors
+/// If it does not start.
+pub fn unbound(netns: &Netns, more: &str) -> anyhow::Result<NameServer> {
     let folder = tempfile::tempdir().context("failed to make a folder")?;
     let file = folder.path().join("unbound.conf");
     let config = format!(
@@ -37,13 +47,16 @@ pub(crate) fn unbound(netns: &Netns, more: &str) -> anyhow::Result<NameServer> {
     )?;
     wait_for(netns, &process)?;
     Ok(NameServer {
-        _process: process,
+        process,
         _folder: folder,
     })
 }
 
 /// dnsmasq at port 53 of every address, without names but those of `options`.
-pub(crate) fn dnsmasq(netns: &Netns, options: &[&str]) -> anyhow::Result<NameServer> {
+///
+/// # Errors
+/// If it does not start.
+pub fn dnsmasq(netns: &Netns, options: &[&str]) -> anyhow::Result<NameServer> {
     let folder = tempfile::tempdir().context("failed to make a folder")?;
     let process = Running::start(
         "dnsmasq",
@@ -58,7 +71,7 @@ pub(crate) fn dnsmasq(netns: &Netns, options: &[&str]) -> anyhow::Result<NameSer
     )?;
     wait_for(netns, &process)?;
     Ok(NameServer {
-        _process: process,
+        process,
         _folder: folder,
     })
 }
@@ -73,23 +86,64 @@ fn wait_for(netns: &Netns, process: &Running) -> anyhow::Result<()> {
     })
 }
 
+/// A zone of 100 names under `load.test`, for the `server` section of [`unbound`], and a query for each, for [`dnsperf`].
+#[must_use]
+pub fn load_zone() -> (String, String) {
+    let mut server = " local-zone: \"load.test.\" static\n".to_owned();
+    let mut queries = String::new();
+    for number in 0..100 {
+        // Writing to a String does not fail.
+        let _written = writeln!(
+            server,
+            " local-data: \"n{number}.load.test. A 192.0.2.{number}\""
+        );
+        let _written = writeln!(queries, "n{number}.load.test A");
+    }
+    (server, queries)
+}
+
 /// What dnsperf says at its end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Said {
-    pub(crate) sent: u64,
-    pub(crate) completed: u64,
-    pub(crate) lost: u64,
-    /// Seconds.
-    pub(crate) latency: f64,
-    pub(crate) latency_max: f64,
+pub struct Said {
+    /// Queries.
+    pub sent: u64,
+    /// Those that were answered.
+    pub completed: u64,
+    /// Those that were not answered in time.
+    pub lost: u64,
+    /// Queries per second that were reached.
+    pub rate: f64,
+    /// Mean time to the answer in seconds.
+    pub latency: f64,
+    /// Longest time to an answer in seconds.
+    pub latency_max: f64,
+    /// CPU time that dnsperf took.
+    pub cpu: Duration,
 }
 
 /// Runs dnsperf in a namespace, with `queries` as its input.
-pub(crate) fn dnsperf(netns: &Netns, options: &str, queries: &str) -> anyhow::Result<Said> {
+///
+/// # Errors
+/// If it fails, or does not say what it did.
+pub fn dnsperf(netns: &Netns, options: &str, queries: &str) -> anyhow::Result<Said> {
     let folder = tempfile::tempdir().context("failed to make a folder")?;
     let file = folder.path().join("queries");
     fs::write(&file, queries).context("failed to write the queries")?;
-    let said = netns.sh(&format!("dnsperf -W {options} -d {}", file.display()))?;
+    let mut child = inside(netns, "dnsperf")
+        .arg("-W")
+        .args(options.split_whitespace())
+        .arg("-d")
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("failed to start dnsperf")?;
+    let mut said = String::new();
+    if let Some(stdout) = &mut child.stdout {
+        stdout.read_to_string(&mut said)?;
+    }
+    let cpu = cpu_at_end(child.id())?;
+    let status = child.wait()?;
+    anyhow::ensure!(status.success(), "dnsperf ended with {status}: {said}");
     let number = |start: &str, word: usize| -> anyhow::Result<f64> {
         let line = said
             .lines()
@@ -104,7 +158,26 @@ pub(crate) fn dnsperf(netns: &Netns, options: &str, queries: &str) -> anyhow::Re
         sent: number("Queries sent:", 0)? as u64,
         completed: number("Queries completed:", 0)? as u64,
         lost: number("Queries lost:", 0)? as u64,
+        rate: number("Queries per second:", 0)?,
         latency: number("Average Latency (s):", 0)?,
         latency_max: number("Average Latency (s):", 4)?,
+        cpu,
+    })
+}
+
+/// CPU time of a child that is about to end, of all its threads: until it is waited for, the kernel keeps the sum.
+fn cpu_at_end(pid: u32) -> anyhow::Result<Duration> {
+    // `USER_HZ` is 100 on every architecture that we build for.
+    const TICK: Duration = Duration::from_millis(10);
+    eventually("the end of a child", || {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|e| e.to_string())?;
+        // The name before may hold anything.
+        let (_, rest) = text.rsplit_once(')').ok_or("no name")?;
+        let words: Vec<_> = rest.split_whitespace().collect();
+        let ticks = |at: usize| words.get(at).and_then(|word| word.parse::<u32>().ok());
+        match (words.first(), ticks(11), ticks(12)) {
+            (Some(&"Z"), Some(user), Some(system)) => Ok(TICK * (user + system)),
+            _ => Err(format!("still running: {text}")),
+        }
     })
 }
