@@ -9,6 +9,7 @@ pub mod process;
 pub mod traffic;
 pub mod watched;
 pub mod weir;
+pub mod wrk;
 
 use std::{
     path::PathBuf,

@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{eventually, netns::Netns, process::Running};
+use crate::{
+    eventually,
+    netns::Netns,
+    process::{Running, cpu_at_end},
+};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
@@ -162,22 +166,5 @@ pub fn dnsperf(netns: &Netns, options: &str, queries: &str) -> anyhow::Result<Sa
         latency: number("Average Latency (s):", 0)?,
         latency_max: number("Average Latency (s):", 4)?,
         cpu,
-    })
-}
-
-/// CPU time of a child that is about to end, of all its threads: until it is waited for, the kernel keeps the sum.
-fn cpu_at_end(pid: u32) -> anyhow::Result<Duration> {
-    // `USER_HZ` is 100 on every architecture that we build for.
-    const TICK: Duration = Duration::from_millis(10);
-    eventually("the end of a child", || {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|e| e.to_string())?;
-        // The name before may hold anything.
-        let (_, rest) = text.rsplit_once(')').ok_or("no name")?;
-        let words: Vec<_> = rest.split_whitespace().collect();
-        let ticks = |at: usize| words.get(at).and_then(|word| word.parse::<u32>().ok());
-        match (words.first(), ticks(11), ticks(12)) {
-            (Some(&"Z"), Some(user), Some(system)) => Ok(TICK * (user + system)),
-            _ => Err(format!("still running: {text}")),
-        }
     })
 }

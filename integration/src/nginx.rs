@@ -5,12 +5,16 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use crate::{eventually, process::Running};
+use crate::{
+    eventually,
+    process::{Running, cpu_time},
+};
 
 /// A running nginx.
 #[derive(Debug)]
@@ -83,7 +87,7 @@ http {{
         fs::write(&file, config)?;
         let mut command = Command::new("nginx");
         command.arg("-c").arg(&file).arg("-p").arg(folder.path());
-        let process = Running::start("nginx", &mut command)?;
+        let process = Running::start_group("nginx", &mut command)?;
         eventually("nginx to listen", || {
             TcpStream::connect(http1)
                 .and(TcpStream::connect(http2))
@@ -95,6 +99,18 @@ http {{
             http2,
             folder,
         })
+    }
+
+    /// CPU time of it and its worker.
+    ///
+    /// # Errors
+    /// If they have ended.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let master = self.process.pid();
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children"))?;
+        let workers = children.split_whitespace().map(str::parse);
+        let pids: Vec<u32> = workers.collect::<Result<_, _>>()?;
+        pids.into_iter().chain([master]).map(cpu_time).sum()
     }
 
     /// What it has logged so far.

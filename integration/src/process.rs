@@ -1,14 +1,17 @@
 //! A child process whose output is read line by line, and which does not outlive its owner.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read, Write as _},
+    os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::eventually;
 
@@ -19,6 +22,7 @@ type Lines = Arc<Mutex<Vec<String>>>;
 pub struct Running {
     what: String,
     child: Child,
+    leads: bool,
     stdout: Lines,
     stderr: Lines,
 }
@@ -56,9 +60,24 @@ impl Running {
         Ok(Self {
             what: what.to_owned(),
             child,
+            leads: false,
             stdout,
             stderr,
         })
+    }
+
+    /// Starts `command` as [`Running::start`] does, in a process group of its own: the processes that it starts end with it.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_group(what: &str, command: &mut Command) -> anyhow::Result<Self> {
+        let mut running = Self::start(what, command.process_group(0))?;
+        running.leads = true;
+        Ok(running)
+    }
+
+    fn id(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
     /// Process id.
@@ -125,10 +144,7 @@ impl Running {
     /// # Errors
     /// If the process is gone.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("no process id")?;
+        let pid = self.id().context("no process id")?;
         kill_process(pid, signal).with_context(|| format!("failed to signal {}", self.what))
     }
 
@@ -161,8 +177,51 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nothing to do about a process that has ended already.
+        // Nothing to do about processes that have ended already. As long as the leader is not waited for, no other
+        // group can have its number.
+        if let Some(pid) = self.id().filter(|_| self.leads) {
+            let _ended = kill_process_group(pid, Signal::KILL);
+        }
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
+}
+
+/// CPU time that the threads of a process have taken so far, as the scheduler counts it: the clock ticks of
+/// `stat` are too coarse for a process that is hardly ever awake.
+///
+/// # Errors
+/// If it has ended.
+pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    let mut total = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let nanoseconds: u64 = text
+            .split_whitespace()
+            .next()
+            .context("schedstat is empty")?
+            .parse()?;
+        total += nanoseconds;
+    }
+    Ok(Duration::from_nanos(total))
+}
+
+/// CPU time of a child that is about to end, of all its threads: until it is waited for, the kernel keeps the sum.
+///
+/// # Errors
+/// If it does not end.
+pub fn cpu_at_end(pid: u32) -> anyhow::Result<Duration> {
+    // `USER_HZ` is 100 on every architecture that we build for.
+    const TICK: Duration = Duration::from_millis(10);
+    eventually("the end of a child", || {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|e| e.to_string())?;
+        // The name before may hold anything.
+        let (_, rest) = text.rsplit_once(')').ok_or("no name")?;
+        let words: Vec<_> = rest.split_whitespace().collect();
+        let ticks = |at: usize| words.get(at).and_then(|word| word.parse::<u32>().ok());
+        match (words.first(), ticks(11), ticks(12)) {
+            (Some(&"Z"), Some(user), Some(system)) => Ok(TICK * (user + system)),
+            _ => Err(format!("still running: {text}")),
+        }
+    })
 }

@@ -130,14 +130,18 @@ fn both_ends_of_a_translated_tcp_connection_learn_their_real_peer() -> anyhow::R
     assert!(translations.follows(Routed::inode(&routed.router)?));
     assert!(!translations.follows(Routed::inode(&routed.client)?));
     // Destination and source; destination only; source only; and over IPv6.
-    for (listen, to, client_sees, server_sees) in [
-        ("10.97.0.2:8080", "10.98.0.100:80", false, false),
-        ("10.97.0.2:8080", "10.98.0.101:80", false, true),
-        ("10.97.0.2:8081", "10.97.0.2:8081", true, false),
-        ("[fd97::2]:8080", "[fd98::100]:80", false, false),
+    let (translated, direct, ipv6) = (
+        routed.listen("10.97.0.2:8080")?,
+        routed.listen("10.97.0.2:8081")?,
+        routed.listen("[fd97::2]:8080")?,
+    );
+    for (listener, to, client_sees, server_sees) in [
+        (&translated, "10.98.0.100:80", false, false),
+        (&translated, "10.98.0.101:80", false, true),
+        (&direct, "10.97.0.2:8081", true, false),
+        (&ipv6, "[fd98::100]:80", false, false),
     ] {
-        let listener = routed.listen(listen)?;
-        let (client, server) = routed.connect(&listener, to)?;
+        let (client, server) = routed.connect(listener, to)?;
         // The story is what it says it is.
         assert_eq!(
             client.peer_addr()? == server.local_addr()?,

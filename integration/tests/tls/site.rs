@@ -113,7 +113,7 @@ http {{
         let mut command = Command::new(certificate.copy_of("/usr/sbin/nginx")?);
         command.arg("-c").arg(folder.join("nginx.conf"));
         command.arg("-p").arg(&folder);
-        let process = Running::start("nginx", &mut command)?;
+        let process = Running::start_group("nginx", &mut command)?;
         eventually("nginx to listen", || {
             TcpStream::connect(http1)
                 .and(TcpStream::connect(http2))

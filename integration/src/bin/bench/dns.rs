@@ -8,10 +8,11 @@ use weir_integration::{
     eventually,
     name_servers::{NameServer, Said, dnsperf, load_zone, unbound},
     netns::Netns,
+    process::cpu_time,
     weir::{Agent, Gateway},
 };
 
-use super::{live::process_cpu, spread};
+use super::spread;
 
 /// Queries of a second.
 const RATE: u32 = 20_000;
@@ -71,7 +72,7 @@ fn softirq_cpu() -> anyhow::Result<Duration> {
         // A process that has ended since is none of them.
         let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         if comm.starts_with("ksoftirqd/") {
-            total += process_cpu(pid)?;
+            total += cpu_time(pid)?;
         }
     }
     Ok(total)
@@ -155,12 +156,12 @@ fn run(site: &Site, who: Watching) -> anyhow::Result<Cost> {
         SHORT
     };
     let server = site.unbound.process.pid();
-    let work = || anyhow::Ok(process_cpu(server)? + softirq_cpu()?);
+    let work = || anyhow::Ok(cpu_time(server)? + softirq_cpu()?);
     let agents = || match &agent {
         None => Ok((Duration::ZERO, Duration::ZERO)),
         Some(agent) => {
             let pid = agent.process.pid();
-            anyhow::Ok((process_cpu(pid)?, thread_cpu(pid, "dnsflow")?))
+            anyhow::Ok((cpu_time(pid)?, thread_cpu(pid, "dnsflow")?))
         }
     };
     let (before, agents_before) = (work()?, agents()?);

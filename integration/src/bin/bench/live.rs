@@ -10,28 +10,12 @@ use std::{
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use weir_integration::{
-    process::Running,
+    process::{Running, cpu_time},
     weir::{Agent, Gateway},
 };
 
 /// Connections of one process: each takes two descriptors.
 const IN_ONE_PROCESS: usize = 9000;
-
-/// CPU time that the threads of a process have taken so far, as the scheduler counts it: the clock ticks of
-/// `stat` are too coarse for a process that is hardly ever awake.
-pub(crate) fn process_cpu(pid: u32) -> anyhow::Result<Duration> {
-    let mut total = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-        let nanoseconds: u64 = text
-            .split_whitespace()
-            .next()
-            .context("schedstat is empty")?
-            .parse()?;
-        total += nanoseconds;
-    }
-    Ok(Duration::from_nanos(total))
-}
 
 /// `VmRSS` or `VmHWM` in MiB.
 fn memory(pid: u32, which: &str) -> anyhow::Result<f64> {
@@ -91,9 +75,9 @@ pub(crate) fn measure(gateway: &Gateway, live: usize) -> anyhow::Result<()> {
     }
     // Three periods to settle, ten to measure.
     std::thread::sleep(Duration::from_secs(3));
-    let cpu = process_cpu(pid)?;
+    let cpu = cpu_time(pid)?;
     std::thread::sleep(Duration::from_secs(10));
-    let each = (process_cpu(pid)? - cpu) / 10;
+    let each = (cpu_time(pid)? - cpu) / 10;
     println!(
         "{} live sockets: agent {:.1} MiB (peak {:.1}), {:.1} ms of CPU for each pass; gateway {:.1} MiB (peak {:.1})",
         live * 2,

@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are its result")]
 
 mod dns;
+mod http;
 mod live;
 
 use std::{
@@ -15,9 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use rustix::time::{ClockId, clock_gettime};
-use weir_integration::weir::{Agent, Gateway};
+use weir_integration::{
+    process::cpu_time,
+    weir::{Agent, Gateway},
+};
 
 /// Measures the overhead of the agent, and what agent and gateway take themselves.
 #[derive(Parser)]
@@ -31,12 +35,26 @@ struct Arguments {
     /// Rounds of DNS at 20,000 queries a second: 10 s without an agent, 10 s without dnsflow, 30 s with it.
     #[arg(long, default_value_t = 3)]
     dns_rounds: usize,
-    /// Measures only DNS.
+    /// Rounds of HTTP, for 5 s each: without an agent, without httpflow, with it, and without it again.
+    #[arg(long, default_value_t = 5)]
+    http_rounds: usize,
+    /// Seconds of HTTP that are compared with the server's log.
+    #[arg(long, default_value_t = 60)]
+    http_seconds: u64,
+    /// Measures only this.
     #[arg(long)]
-    only_dns: bool,
+    only: Option<Part>,
     /// Only holds this many connections open until standard input ends: a part of the last measurement.
     #[arg(long, hide = true)]
     hold: Option<usize>,
+}
+
+/// What can be measured for itself.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Connections,
+    Dns,
+    Http,
 }
 
 /// A kind of work, and how often it is done in one measurement.
@@ -177,10 +195,21 @@ fn main() -> anyhow::Result<()> {
     if let Some(connections) = arguments.hold {
         return live::hold(connections);
     }
-    dns::measure(arguments.dns_rounds)?;
-    if arguments.only_dns {
-        return Ok(());
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    if wanted(Part::Dns) {
+        dns::measure(arguments.dns_rounds)?;
     }
+    if wanted(Part::Http) {
+        http::measure(arguments.http_rounds, arguments.http_seconds)?;
+    }
+    if wanted(Part::Connections) {
+        connections(&arguments)?;
+    }
+    Ok(())
+}
+
+/// TCP and UDP, and many open connections.
+fn connections(arguments: &Arguments) -> anyhow::Result<()> {
     let gateway = Gateway::start("")?;
     let mut ratios = WORK.map(|_| Vec::new());
     let mut walls = WORK.map(|_| Vec::new());
@@ -189,9 +218,9 @@ fn main() -> anyhow::Result<()> {
     for _ in 0..arguments.rounds {
         let before = WORK.each_ref().map(measure);
         let agent = Agent::start(gateway.flow, "  period: 10s\n")?;
-        let (began, cpu) = (Instant::now(), live::process_cpu(agent.process.pid())?);
+        let (began, cpu) = (Instant::now(), cpu_time(agent.process.pid())?);
         let with = WORK.each_ref().map(measure);
-        agent_cpu += live::process_cpu(agent.process.pid())?.saturating_sub(cpu);
+        agent_cpu += cpu_time(agent.process.pid())?.saturating_sub(cpu);
         watched += began.elapsed();
         connections += WORK[0].times + WORK[0].times / 20;
         agent.process.stop()?;
