@@ -3,7 +3,7 @@ use std::{net::SocketAddr, os::unix::net::UnixDatagram};
 use socket2::SockRef;
 
 use super::*;
-use crate::capture::tap::frames;
+use crate::capture::tap::{Frame, frames};
 
 /// UDP from port 40000 to `port`.
 pub(super) fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
