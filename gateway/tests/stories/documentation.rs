@@ -186,6 +186,16 @@ fn every_key_is_documented_with_its_default() {
     assert_same(documented.collect(), wanted.collect());
 }
 
+#[test]
+fn the_example_says_the_defaults() {
+    let read = |text| {
+        let document = Document::parse("gateway.yaml", text, weir_gateway::config::ENV_PREFIX, []).unwrap();
+        document.read(Config::read).unwrap()
+    };
+    let example = read(include_str!("../../../docker/config/gateway.yaml"));
+    assert_eq!(format!("{example:#?}"), format!("{:#?}", read("")));
+}
+
 #[tokio::test]
 async fn nothing_undocumented_is_on_metrics() {
     let gateway = gateway("").await;
