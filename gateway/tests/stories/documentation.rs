@@ -189,7 +189,8 @@ fn every_key_is_documented_with_its_default() {
 #[test]
 fn the_example_says_the_defaults() {
     let read = |text| {
-        let document = Document::parse("gateway.yaml", text, weir_gateway::config::ENV_PREFIX, []).unwrap();
+        let document =
+            Document::parse("gateway.yaml", text, weir_gateway::config::ENV_PREFIX, []).unwrap();
         document.read(Config::read).unwrap()
     };
     let example = read(include_str!("../../../docker/config/gateway.yaml"));
