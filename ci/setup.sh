@@ -148,6 +148,8 @@ setup_test() {
     apt_command dig bind9-dnsutils 'dig: asks name servers in the tests of DNS'
     apt_command dnsperf dnsperf 'dnsperf: its own counts of DNS are compared with ours'
     install_without_starting_it unbound unbound 'unbound: a name server of the tests of DNS'
+    install_without_starting_it named bind9 'named: its log of queries is what our counts of DNS are compared with'
+    apt_command drill ldnsutils 'drill: another client of the tests of DNS'
     apt_command iperf3 iperf3 'iperf3: its own counts of UDP are compared with ours'
 }
 

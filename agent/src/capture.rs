@@ -11,6 +11,7 @@ pub(crate) mod filter;
 #[doc(hidden)]
 pub mod packet;
 mod seen;
+mod sight;
 mod system;
 mod tap;
 mod taps;
@@ -29,7 +30,8 @@ use self::{
     addresses::Addresses,
     packet::Datagram,
     seen::Seen,
-    tap::{Frame, LONGEST, Tap},
+    sight::Sight,
+    tap::{LONGEST, Tap},
     taps::{Taps, Wish},
 };
 use crate::{
@@ -350,68 +352,6 @@ impl Settings {
             Wish::Ring => Tap::ring(self.ring, &self.filter),
             Wish::Queue => Tap::queue(self.queue, &self.filter),
         }
-    }
-}
-
-/// Decides which packets of one namespace count.
-struct Sight<'a> {
-    netns: u32,
-    addresses: &'a Addresses,
-    at_devices: &'a mut Seen,
-    passing: &'a mut Seen,
-    tally: &'a mut Tally,
-}
-
-impl Sight<'_> {
-    fn packet<'a>(&mut self, frame: Frame<'a>) -> Option<Packet<'a>> {
-        let Some(datagram) = packet::parse(frame.bytes) else {
-            self.tally.unreadable += 1;
-            return None;
-        };
-        let time_ns = if frame.time_ns == 0 {
-            unix_ns()
-        } else {
-            frame.time_ns
-        };
-        let Datagram {
-            src,
-            dst,
-            tcp,
-            payload,
-            ..
-        } = datagram;
-        let from_here = self.addresses.contains(src.ip());
-        let to_here = self.addresses.contains(dst.ip());
-        let mut packet = Packet {
-            netns: self.netns,
-            time_ns,
-            datagram,
-            from_here,
-            to_here,
-            is_translated: false,
-        };
-        if frame.link == libc::ARPHRD_LOOPBACK {
-            return Some(packet);
-        }
-        let sent_on = (dst, tcp.map(|segment| segment.sequence), payload);
-        if !from_here && !to_here {
-            self.tally.forwarded += 1;
-            if frame.kind != libc::PACKET_OUTGOING {
-                self.passing.note(sent_on, frame.device, time_ns);
-            }
-            return None;
-        }
-        if self
-            .at_devices
-            .elsewhere((src, tcp, sent_on), frame.device, time_ns)
-        {
-            self.tally.repeated += 1;
-            return None;
-        }
-        packet.is_translated = from_here
-            && frame.kind == libc::PACKET_OUTGOING
-            && self.passing.contains(sent_on, time_ns);
-        Some(packet)
     }
 }
 

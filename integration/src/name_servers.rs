@@ -80,6 +80,45 @@ pub fn dnsmasq(netns: &Netns, options: &[&str]) -> anyhow::Result<NameServer> {
     })
 }
 
+/// named (BIND 9) at port 53 of every address, the primary of the zone `named.test` with these records. It writes what it is asked
+/// to its standard error.
+///
+/// # Errors
+/// If it does not start.
+pub fn named(netns: &Netns, records: &str) -> anyhow::Result<NameServer> {
+    let folder = tempfile::tempdir().context("failed to make a folder")?;
+    let place = folder.path().display();
+    let config = format!(
+        "options {{ directory \"{place}\"; listen-on {{ any; }}; listen-on-v6 {{ any; }}; recursion no; pid-file none;\n \
+         session-keyfile none; dnssec-validation no; querylog yes; allow-query {{ any; }}; minimal-responses yes; }};\n\
+         controls {{ }};\n\
+         zone \"named.test\" {{ type primary; file \"named.test\"; }};\n\
+         zone \"ready.invalid\" {{ type primary; file \"ready.invalid\"; }};\n\
+         zone \"silent.test\" {{ type secondary; primaries {{ 127.0.0.9; }}; }};\n"
+    );
+    // No answer is kept, so that each query of a resolver comes here.
+    let head = "$TTL 0\n@ SOA ns root 1 60 60 60 60\n@ NS ns\nns A 10.99.0.2\n";
+    for (name, text) in [
+        ("named.conf", config),
+        ("named.test", format!("{head}{records}")),
+        ("ready.invalid", format!("{head}@ A 192.0.2.99\n")),
+    ] {
+        fs::write(folder.path().join(name), text)
+            .with_context(|| format!("failed to write {name}"))?;
+    }
+    let process = Running::start(
+        "named",
+        inside(netns, "named")
+            .args(["-g", "-c"])
+            .arg(folder.path().join("named.conf")),
+    )?;
+    wait_for(netns, &process)?;
+    Ok(NameServer {
+        process,
+        _folder: folder,
+    })
+}
+
 fn wait_for(netns: &Netns, process: &Running) -> anyhow::Result<()> {
     eventually("a name server", || {
         let asked = netns.sh("dig @127.0.0.1 ready.invalid A +short +tries=1 +time=1");

@@ -32,48 +32,43 @@ impl Seen {
     ///
     /// The same bytes at the same device are another packet: a client that asks again.
     pub(super) fn elsewhere(&mut self, packet: impl Hash, device: u32, now: u64) -> bool {
-        let hash = self.hasher.hash_one(packet);
-        let first = self.find(hash, now);
-        if first.is_some_and(|first| first.device != device) {
-            return true;
+        let sighting = Sighting {
+            packet: self.hasher.hash_one(packet),
+            when: now,
+            device,
+        };
+        if self.young.len() >= MOST {
+            self.forget();
         }
-        self.keep(hash, device, now);
+        match self
+            .young
+            .entry(sighting.packet, |seen| sighting.is_of(seen), Sighting::hash)
+        {
+            Entry::Occupied(seen) if sighting.follows(seen.get()) => return true,
+            Entry::Occupied(mut seen) => *seen.get_mut() = sighting,
+            Entry::Vacant(place) => {
+                let old = self.old.find(sighting.packet, |seen| sighting.is_of(seen));
+                if old.is_some_and(|old| sighting.follows(old)) {
+                    return true;
+                }
+                place.insert(sighting);
+            }
+        }
         false
     }
 
     /// Remembers `packet`.
     pub(super) fn note(&mut self, packet: impl Hash, device: u32, now: u64) {
-        let hash = self.hasher.hash_one(packet);
-        self.keep(hash, device, now);
-    }
-
-    /// Whether `packet` was noted a moment ago.
-    pub(super) fn contains(&self, packet: impl Hash, now: u64) -> bool {
-        if self.young.is_empty() && self.old.is_empty() {
-            return false;
-        }
-        let hash = self.hasher.hash_one(packet);
-        self.find(hash, now).is_some()
-    }
-
-    fn find(&self, packet: u64, now: u64) -> Option<Sighting> {
-        let is_it = |seen: &Sighting| seen.packet == packet;
-        let seen = self.young.find(packet, is_it);
-        let seen = seen.or_else(|| self.old.find(packet, is_it)).copied();
-        seen.filter(|seen| now.saturating_sub(seen.when) < MOMENT)
-    }
-
-    fn keep(&mut self, packet: u64, device: u32, when: u64) {
-        if self.young.len() >= MOST {
-            self.next();
-        }
         let sighting = Sighting {
-            packet,
-            when,
+            packet: self.hasher.hash_one(packet),
+            when: now,
             device,
         };
-        let is_it = |seen: &Sighting| seen.packet == packet;
-        match self.young.entry(packet, is_it, |seen| seen.packet) {
+        if self.young.len() >= MOST {
+            self.forget();
+        }
+        let young = &mut self.young;
+        match young.entry(sighting.packet, |seen| sighting.is_of(seen), Sighting::hash) {
             Entry::Occupied(mut seen) => *seen.get_mut() = sighting,
             Entry::Vacant(place) => {
                 place.insert(sighting);
@@ -81,17 +76,39 @@ impl Seen {
         }
     }
 
-    /// The young become the old. Their memory goes only when packets have become few.
-    fn next(&mut self) {
+    /// Whether `packet` was noted a moment ago.
+    pub(super) fn contains(&self, packet: impl Hash, now: u64) -> bool {
+        if self.young.is_empty() && self.old.is_empty() {
+            return false;
+        }
+        let packet = self.hasher.hash_one(packet);
+        let is_it = |seen: &Sighting| seen.packet == packet;
+        let noted = self.young.find(packet, is_it);
+        let noted = noted.or_else(|| self.old.find(packet, is_it));
+        noted.is_some_and(|noted| now.saturating_sub(noted.when) < MOMENT)
+    }
+
+    /// The young become the old, whose memory goes when packets have become few. Call about once a second.
+    pub(super) fn forget(&mut self) {
         std::mem::swap(&mut self.young, &mut self.old);
         let most = self.old.len() * 2;
         self.young.clear();
-        self.young.shrink_to(most, |seen| seen.packet);
+        self.young.shrink_to(most, Sighting::hash);
+    }
+}
+
+impl Sighting {
+    fn hash(&self) -> u64 {
+        self.packet
     }
 
-    /// Lets go of what is older than a moment. Call about once a second.
-    pub(super) fn forget(&mut self) {
-        self.next();
+    fn is_of(&self, other: &Self) -> bool {
+        self.packet == other.packet
+    }
+
+    /// Whether it is `first` at a further device.
+    fn follows(&self, first: &Self) -> bool {
+        first.device != self.device && self.when.saturating_sub(first.when) < MOMENT
     }
 }
 

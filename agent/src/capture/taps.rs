@@ -130,6 +130,12 @@ impl Taps {
         (self.quiet_looks >= QUIET_LOOKS).then_some(Wish::Queue)
     }
 
+    #[cfg(test)]
+    pub(super) fn look_after(&mut self, read: u64) -> Option<Wish> {
+        self.read = read;
+        self.look()
+    }
+
     /// Whether packets are read from a ring.
     pub(super) fn is_ring(&self) -> bool {
         self.now.is_ring()

@@ -3,7 +3,7 @@ use std::{net::SocketAddr, os::unix::net::UnixDatagram};
 use socket2::SockRef;
 
 use super::*;
-use crate::capture::tap::frames;
+use crate::capture::tap::{Frame, frames};
 
 /// UDP from port 40000 to `port`.
 pub(super) fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
@@ -318,4 +318,77 @@ fn ports_and_addresses_are_those_of_the_packet() {
     let expected: [SocketAddr; 2] = ["[fd00::1]:40000", "[fd00::2]:53"].map(|a| a.parse().unwrap());
     assert_eq!([read.src, read.dst], expected);
     assert_eq!((read.payload, read.is_cut), (&b"abc"[..], false));
+}
+
+/// Sends numbered datagrams from `port` to itself on loopback until told to stop, and returns how many.
+fn send_until(stop: &std::sync::atomic::AtomicBool, socket: &std::net::UdpSocket) -> u32 {
+    let to = socket.local_addr().unwrap();
+    let mut sent = 0_u32;
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        socket.send_to(&sent.to_be_bytes(), to).unwrap();
+        sent += 1;
+        if sent.is_multiple_of(50) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    sent
+}
+
+#[test]
+fn each_packet_is_read_once_and_in_order_while_queue_and_ring_change_places() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let settings = Settings {
+        filter: filter::of_ports(&[socket.local_addr().unwrap().port()]),
+        ring: 4 << 20,
+        queue: 4 << 20,
+        namespaces: 1,
+    };
+    let mut taps = Taps::new(settings.open(Wish::Queue).unwrap());
+    let (mut buffer, mut read) = (vec![0; LONGEST], Vec::new());
+    let mut drain = |taps: &mut Taps| {
+        taps.drain(&mut buffer, |frame| {
+            let datagram = packet::parse(frame.bytes).unwrap();
+            read.push(u32::from_be_bytes(datagram.payload.try_into().unwrap()));
+        })
+    };
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| send_until(&stop, &socket));
+        for wish in [Wish::Ring, Wish::Queue, Wish::Ring, Wish::Queue] {
+            taps.replace(settings.open(wish).unwrap());
+            let until = std::time::Instant::now() + Duration::from_millis(200);
+            while std::time::Instant::now() < until {
+                assert_eq!(drain(&mut taps), 0, "lost");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(taps.is_ring(), wish == Wish::Ring);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        sending.join().unwrap()
+    });
+    assert_eq!(drain(&mut taps) + taps.lost(), 0);
+    assert!(sent > 1000, "{sent}");
+    assert!(read.iter().copied().eq(0..sent), "{} of {sent}", read.len());
+}
+
+#[test]
+fn a_ring_is_wished_for_where_packets_are_many_and_a_queue_where_they_stay_few() {
+    let settings = Settings {
+        filter: filter::of_ports(&[1]),
+        ring: 1 << 20,
+        queue: 1 << 20,
+        namespaces: 1,
+    };
+    let mut queue = Taps::new(settings.open(Wish::Queue).unwrap());
+    assert_eq!(queue.look_after(1999), None);
+    assert_eq!(queue.look_after(2000), Some(Wish::Ring));
+    let mut ring = Taps::new(settings.open(Wish::Ring).unwrap());
+    for _ in 0..59 {
+        assert_eq!(ring.look_after(200), None);
+    }
+    assert_eq!(ring.look_after(201), None);
+    for _ in 0..59 {
+        assert_eq!(ring.look_after(0), None);
+    }
+    assert_eq!(ring.look_after(0), Some(Wish::Queue));
 }

@@ -6,6 +6,7 @@ mod counts;
 mod domains;
 mod forwarded;
 mod intake;
+mod named;
 mod outcomes;
 
 use weir_integration::{eventually, netns::Netns, weir::Agent};

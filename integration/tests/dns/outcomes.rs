@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, net::UdpSocket, thread};
 
 use weir_integration::{eventually, name_servers::unbound, netns::Netns};
-use weir_proto::flow::v1::{Direction, Transport};
+use weir_proto::flow::v1::{Direction, Dnsflow, FlowEvent, Transport};
 
 use super::{Watched, of};
 
@@ -180,4 +180,47 @@ fn answers_that_do_not_fit_a_query_are_counted_and_end_none() -> anyhow::Result<
             .all(|(due, count)| count >= due.1);
         enough.then_some(()).ok_or_else(|| format!("{counts:?}"))
     })
+}
+
+#[test]
+fn queries_that_a_rule_drops_are_in_no_row_and_counted_by_rule() -> anyhow::Result<()> {
+    let (client, server) = Netns::pair()?;
+    let _unbound = unbound(
+        &server,
+        " local-zone: \"drop.test.\" redirect\n local-data: \"drop.test. A 192.0.2.1\"\n",
+    )?;
+    // Addresses of its own: the agent sees those of all other stories.
+    for (netns, host) in [(&client, 1), (&server, 2)] {
+        netns.sh(&format!("ip addr add 10.99.53.{host}/24 dev wire"))?;
+    }
+    let weir = Watched::start(
+        "drop:\n  noise: {dst_port: 53, transport: udp, dst_cidr: 10.99.53.2/32, process: 'dri*'}\n  server: {src_cidr: 10.99.53.2/32, dst_cidr: 10.99.53.1/32}\n",
+    )?;
+    weir.watches(&client)?;
+    for number in 0..3 {
+        client.sh(&format!("drill noise{number}.drop.test @10.99.53.2"))?;
+        client.sh(&format!(
+            "dig @10.99.53.2 wanted{number}.drop.test +tries=1"
+        ))?;
+    }
+    client.sh("drill -t tcp.drop.test @10.99.53.2")?;
+    let about = |_: &FlowEvent, data: &Dnsflow| data.query_name.ends_with("drop.test");
+    let wanted = weir.until(&client, Direction::Outgoing, 4, about)?;
+    assert_eq!(wanted.count, 4);
+    for (rule, queries) in [("noise", 3), ("server", 7)] {
+        eventually("the counter", || {
+            let dropped = weir.intake.counter("dnsflow_dropped_queries", rule);
+            (dropped == queries)
+                .then_some(())
+                .ok_or_else(|| format!("{rule}: {dropped}"))
+        })?;
+    }
+    for (netns, count) in [(&client, 4), (&server, 0)] {
+        let rows = weir.rows(netns)?.into_iter();
+        let rows: Vec<_> = rows.filter(|(event, data)| about(event, data)).collect();
+        let noise = |data: &Dnsflow| data.query_name.contains("noise");
+        assert!(!rows.iter().any(|(_, data)| noise(data)), "{rows:?}");
+        assert_eq!(rows.len(), count, "{rows:?}");
+    }
+    Ok(())
 }
