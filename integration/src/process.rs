@@ -177,9 +177,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nothing to do about processes that have ended already. As long as the leader is not waited for, no other
-        // group can have its number.
-        if let Some(pid) = self.id().filter(|_| self.leads) {
+        // Nothing to do about processes that have ended already. Once the leader is waited for, its number may be another's.
+        let runs = matches!(self.child.try_wait(), Ok(None));
+        if let Some(pid) = self.id().filter(|_| self.leads && runs) {
             let _ended = kill_process_group(pid, Signal::KILL);
         }
         let _ended = self.child.kill();
