@@ -26,7 +26,7 @@ use weir_ebpf_common::{
 
 use self::{
     counted::Taken,
-    first::{Begins, begins},
+    first::{Begins, begins, words},
     frames::frames,
     hand_on::hand_on,
     segment::Segment,
@@ -114,7 +114,16 @@ pub(crate) struct Stream {
     exchange: u8,
     /// 1 if the client is the local end.
     client_sent: u8,
-    reserved: [u8; 6],
+    /// 1 once the answer has begun, interim ones (1xx) included.
+    begun: u8,
+    reserved: u8,
+    /// Position of the answer.
+    answer: u32,
+    /// Bytes of it that are counted.
+    counted: u32,
+    /// The owner's process id, and the period in which it was looked up.
+    pid: u32,
+    pid_period: u32,
 }
 
 pub(crate) use self::counted::Head;
@@ -148,9 +157,9 @@ pub(crate) fn packet(ctx: &SkBuffContext, is_sent: bool) {
     }
 }
 
-/// The socket of a packet and what is known of its stream.
+/// The socket of a packet.
 #[inline(always)]
-fn stream_of<'a>(ctx: &SkBuffContext, flags: u32) -> Option<(*mut bpf_sock, &'a mut Stream)> {
+fn sock_of(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
     // SAFETY: a field of the context: the socket at whose control group we are.
     let sock = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
     if sock.is_null() {
@@ -158,9 +167,13 @@ fn stream_of<'a>(ctx: &SkBuffContext, flags: u32) -> Option<(*mut bpf_sock, &'a 
     }
     // SAFETY: checked for null.
     let sock = unsafe { bpf_sk_fullsock(sock) };
-    if sock.is_null() {
-        return None;
-    }
+    (!sock.is_null()).then_some(sock)
+}
+
+/// The socket of a packet and what is known of its stream.
+#[inline(always)]
+fn stream_of<'a>(ctx: &SkBuffContext, flags: u32) -> Option<(*mut bpf_sock, &'a mut Stream)> {
+    let sock = sock_of(ctx)?;
     // SAFETY: the helper checks the socket; what it returns lives as long as the socket, longer than this run.
     let stream = unsafe {
         bpf_sk_storage_get(
@@ -237,7 +250,7 @@ fn new(
     is_sent: bool,
     is_turn: bool,
 ) -> Looked {
-    match begins(ctx, segment) {
+    match begins(words(ctx, segment)) {
         Begins::Request | Begins::Answer => {
             stream.phase = phase::HTTP1;
             http1(ctx, stream, segment, is_sent)
@@ -270,12 +283,12 @@ fn new(
 
 #[inline(always)]
 fn http1(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent: bool) -> Looked {
-    let first = begins(ctx, segment);
-    match counted::take(ctx, stream, segment, first, is_sent) {
+    match counted::take(ctx, stream, segment, is_sent) {
         Taken::Yes => return Looked::On,
         Taken::NotHttp => return Looked::Enough,
         Taken::No => {}
     }
+    let first = begins(words(ctx, segment));
     let half = stream.half(is_sent);
     let enough = if first == Begins::Answer {
         half.handed = ENOUGH_OF_A_REQUEST - ENOUGH_OF_AN_ANSWER;

@@ -1,6 +1,9 @@
 //! What the first bytes of a segment look like.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
+use weir_ebpf_common::http::words::{is_answer, is_begun, is_preface, is_request};
 
 use super::segment::Segment;
 
@@ -22,75 +25,46 @@ pub(super) enum Begins {
     Other,
 }
 
+/// The first bytes of a segment. Zeros follow the only one that is looked at in a segment that is shorter.
 #[inline(always)]
-pub(super) fn begins(ctx: &SkBuffContext, segment: &Segment) -> Begins {
-    let mut words = [0u64; 2];
-    let to: *mut [u64; 2] = &raw mut words;
+pub(super) fn words(ctx: &SkBuffContext, segment: &Segment) -> [u64; 2] {
+    // Not zeroed before: the compiler would call a function for it.
+    let mut words = MaybeUninit::<[u64; 2]>::uninit();
     if segment.length < LOOKED_AT {
-        return begins_short(ctx, segment);
+        return [first_byte(ctx, segment), 0];
     }
-    // SAFETY: the helper writes as many bytes as there is room for.
-    let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), segment.payload, to.cast(), LOOKED_AT) };
-    if failed != 0 {
-        return Begins::Other;
+    // SAFETY: the helper writes as many bytes as there is room for, zeros if it fails.
+    unsafe {
+        let _failed = bpf_skb_load_bytes(
+            ctx.as_ptr(),
+            segment.payload,
+            words.as_mut_ptr().cast(),
+            LOOKED_AT,
+        );
+        words.assume_init()
     }
-    let [first, second] = words;
-    if first & bytes(7) == word(b"HTTP/1.\0") {
+}
+
+#[inline(always)]
+fn first_byte(ctx: &SkBuffContext, segment: &Segment) -> u64 {
+    let mut first = 0u8;
+    let to: *mut u8 = &raw mut first;
+    // SAFETY: the helper writes one byte.
+    let _failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), segment.payload, to.cast(), 1) };
+    u64::from(first)
+}
+
+#[inline(always)]
+pub(super) fn begins([first, second]: [u64; 2]) -> Begins {
+    if is_answer(first) {
         Begins::Answer
-    } else if is_request(first, second) {
+    } else if is_request(first, second) || (second == 0 && is_begun(first)) {
         Begins::Request
-    } else if first == word(b"PRI * HT") {
+    } else if is_preface(first) {
         Begins::Http2
     } else if first & 0xffff == 0x0316 && (first >> 40) & 0xff == 1 {
         Begins::Hello
     } else {
         Begins::Other
     }
-}
-
-/// A method, a space, and what a request's target begins with.
-#[inline(always)]
-fn is_request(first: u64, second: u64) -> bool {
-    let after = |length: u32| is_target((first >> (8 * length)) & 0xff);
-    let is = |name: &[u8; 8], length: u32| first & bytes(length) == word(name);
-    (is(b"GET \0\0\0\0", 4) && after(4))
-        || (is(b"POST \0\0\0", 5) && after(5))
-        || (is(b"PUT \0\0\0\0", 4) && after(4))
-        || (is(b"HEAD \0\0\0", 5) && after(5))
-        || (is(b"DELETE \0", 7) && after(7))
-        || (is(b"PATCH \0\0", 6) && after(6))
-        || (is(b"TRACE \0\0", 6) && after(6))
-        || (first == word(b"OPTIONS ") && is_target(second & 0xff))
-        || (first == word(b"CONNECT ")
-            && (second & 0xff) as u8 > b' '
-            && (second & 0xff) as u8 != b'{')
-}
-
-/// A path, `*`, or a whole URL.
-#[inline(always)]
-fn is_target(byte: u64) -> bool {
-    matches!(byte as u8, b'/' | b'*' | b'h' | b'H')
-}
-
-/// So few bytes are a request line only in pieces.
-#[inline(always)]
-fn begins_short(ctx: &SkBuffContext, segment: &Segment) -> Begins {
-    let mut first = 0u8;
-    let to: *mut u8 = &raw mut first;
-    // SAFETY: the helper writes one byte.
-    let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), segment.payload, to.cast(), 1) };
-    if failed == 0 && matches!(first, b'G' | b'P' | b'H' | b'D' | b'O' | b'C' | b'T') {
-        Begins::Request
-    } else {
-        Begins::Other
-    }
-}
-
-/// Ones in the first `count` bytes.
-const fn bytes(count: u32) -> u64 {
-    (1 << (8 * count)) - 1
-}
-
-const fn word(text: &[u8; 8]) -> u64 {
-    u64::from_le_bytes(*text)
 }

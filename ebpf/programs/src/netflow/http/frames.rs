@@ -41,7 +41,7 @@ pub(super) fn frames(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment
     if half.walk == 0 {
         half.walk = BEGUN;
         // The client's first frame comes after its preface; a server has none.
-        if super::first::begins(ctx, segment) == super::first::Begins::Http2 {
+        if super::first::begins(super::first::words(ctx, segment)) == super::first::Begins::Http2 {
             at = PREFACE;
         }
     }
