@@ -44,6 +44,15 @@ pub const fn is_preface(first: u64) -> bool {
     first == word(b"PRI * HT")
 }
 
+/// Whether 9 bytes are the head of a SETTINGS frame that answers none: of at most 32 settings of six bytes, type 4, no
+/// flags, stream 0. A server begins HTTP/2 with it, and need not wait for the preface (RFC 9113, 3.4 and 6.5).
+#[inline(always)]
+#[must_use]
+pub const fn is_settings(first: u64, second: u64) -> bool {
+    let length = first.swap_bytes() >> 40;
+    first >> 24 == 4 && second as u8 == 0 && length.is_multiple_of(6) && length <= 6 * 32
+}
+
 /// The highest bit of each byte of `word` that is `byte`.
 #[inline(always)]
 #[must_use]
@@ -130,6 +139,11 @@ mod tests {
         }
         assert!(is_answer(two("HTTP/1.0 404 Not").0));
         assert!(is_preface(two("PRI * HTTP/2.0\r\n").0));
+        let settings =
+            |length: u8, flags: u8| u64::from_le_bytes([0, 0, length, 4, flags, 0, 0, 0]);
+        assert!(is_settings(settings(0, 0), 0) && is_settings(settings(18, 0), 0xff00));
+        assert!(!is_settings(settings(0, 1), 0) && !is_settings(settings(7, 0), 0));
+        assert!(!is_settings(settings(198, 0), 0) && !is_settings(settings(6, 0), 1));
         assert!(is_begun(u64::from(b'G')) && !is_begun(u64::from(b'x')));
         assert!(!is_begun(two("GET / HTTP/1.1").0));
     }

@@ -1,12 +1,10 @@
 //! What the first bytes of plaintext look like.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use weir_ebpf_common::http::words::{is_answer, is_begun, is_preface, is_request};
+use weir_ebpf_common::http::words::{is_answer, is_begun, is_preface, is_request, is_settings};
 
 /// Bytes that are looked at.
 const LOOKED_AT: u32 = 16;
-/// The longest SETTINGS frame that a connection begins with: this many settings of six bytes.
-const MOST_SETTINGS: u64 = 32;
 
 /// The beginning of plaintext.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,14 +48,4 @@ pub(crate) fn begins(buffer: u64, length: u32) -> Begins {
     } else {
         Begins::Other
     }
-}
-
-/// Length (24 bits), type 4, no flags, stream 0.
-#[inline(always)]
-fn is_settings(first: u64, second: u64) -> bool {
-    let length = first.swap_bytes() >> 40;
-    first >> 24 == 4
-        && second & 0xff == 0
-        && length.is_multiple_of(6)
-        && length <= 6 * MOST_SETTINGS
 }

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
-use weir_ebpf_common::http::words::{is_answer, is_begun, is_preface, is_request};
+use weir_ebpf_common::http::words::{is_answer, is_begun, is_preface, is_request, is_settings};
 
 use super::segment::Segment;
 
@@ -17,7 +17,7 @@ pub(super) enum Begins {
     Request,
     /// A status line of HTTP/1.
     Answer,
-    /// The preface of an HTTP/2 client (RFC 9113, 3.4).
+    /// The preface of an HTTP/2 client, or the SETTINGS frame of a server (RFC 9113, 3.4).
     Http2,
     /// A TLS record with a ClientHello (RFC 8446, 4.1.2 and 5.1).
     Hello,
@@ -25,33 +25,31 @@ pub(super) enum Begins {
     Other,
 }
 
-/// The first bytes of a segment. Zeros follow the only one that is looked at in a segment that is shorter.
+/// The first 16 bytes of a segment. Of a shorter one 9 or 1, and zeros after them.
 #[inline(always)]
 pub(super) fn words(ctx: &SkBuffContext, segment: &Segment) -> [u64; 2] {
     // Not zeroed before: the compiler would call a function for it.
     let mut words = MaybeUninit::<[u64; 2]>::uninit();
-    if segment.length < LOOKED_AT {
-        return [first_byte(ctx, segment), 0];
+    let to = words.as_mut_ptr().cast::<u64>();
+    if segment.length >= LOOKED_AT {
+        load(ctx, segment, to, LOOKED_AT);
+    } else {
+        // SAFETY: there is room for two.
+        unsafe {
+            to.write_volatile(0);
+            to.add(1).write_volatile(0);
+        }
+        // So few bytes are a request line only in pieces.
+        load(ctx, segment, to, if segment.length < 9 { 1 } else { 9 });
     }
-    // SAFETY: the helper writes as many bytes as there is room for, zeros if it fails.
-    unsafe {
-        let _failed = bpf_skb_load_bytes(
-            ctx.as_ptr(),
-            segment.payload,
-            words.as_mut_ptr().cast(),
-            LOOKED_AT,
-        );
-        words.assume_init()
-    }
+    // SAFETY: the helper has written them, zeros if it failed.
+    unsafe { words.assume_init() }
 }
 
 #[inline(always)]
-fn first_byte(ctx: &SkBuffContext, segment: &Segment) -> u64 {
-    let mut first = 0u8;
-    let to: *mut u8 = &raw mut first;
-    // SAFETY: the helper writes one byte.
-    let _failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), segment.payload, to.cast(), 1) };
-    u64::from(first)
+fn load(ctx: &SkBuffContext, segment: &Segment, to: *mut u64, length: u32) {
+    // SAFETY: there is room for 16 bytes, and no more are asked for.
+    let _failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), segment.payload, to.cast(), length) };
 }
 
 #[inline(always)]
@@ -60,7 +58,7 @@ pub(super) fn begins([first, second]: [u64; 2]) -> Begins {
         Begins::Answer
     } else if is_request(first, second) || (second == 0 && is_begun(first)) {
         Begins::Request
-    } else if is_preface(first) {
+    } else if is_preface(first) || is_settings(first, second) {
         Begins::Http2
     } else if first & 0xffff == 0x0316 && (first >> 40) & 0xff == 1 {
         Begins::Hello
