@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::ensure;
+use rustix::process::Signal;
 use weir_integration::{
     eventually,
     flows::{Row, sum},
@@ -100,14 +102,41 @@ fn ended_as_they_should(rows: &[Row]) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[test]
-fn calls_of_grpc_are_counted_with_the_status_that_the_server_gave() -> anyhow::Result<()> {
+/// Whether a client has connected to a server that does not run, and has said something.
+fn has_been_spoken_to(port: u16) -> Result<(), String> {
+    // It listens for both, IPv4 and IPv6.
+    let sockets = fs::read_to_string("/proc/net/tcp6").map_err(|error| error.to_string())?;
+    let local = format!(":{port:04X}");
+    // Local address, remote address, state (1 is established), queues.
+    let is_spoken_to = sockets.lines().any(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [_, from, _, "01", queues, ..] = words[..] else {
+            return false;
+        };
+        from.ends_with(&local) && !queues.ends_with(":00000000")
+    });
+    is_spoken_to.then_some(()).ok_or(sockets)
+}
+
+/// Two clients, which share a connection, make every kind of call, and what the server says of them is in the rows of
+/// both sides. `messages` is how many an answer has that is a stream, and `length` of the longest message.
+fn calls_are_counted(messages: u64, length: u64, client_is_first: bool) -> anyhow::Result<()> {
     let mut server = Running::start("the gRPC server", program()?.arg("serve"))?;
     let port: u16 = server.line(|line| line.strip_prefix("port ")?.parse().ok())?;
     let watched = watch("")?;
-    let (to, rounds) = (port.to_string(), ROUNDS.to_string());
-    packages::run(program()?.args(["ask", &to, &rounds]))?;
-    // Three times Echo, and eight others.
+    if client_is_first {
+        server.signal(Signal::STOP)?;
+    }
+    let arguments = [u64::from(port), ROUNDS, messages, length].map(|number| number.to_string());
+
+    let mut clients = Running::start("the gRPC clients", program()?.arg("ask").args(arguments))?;
+    if client_is_first {
+        eventually("the client to speak", || has_been_spoken_to(port))?;
+        server.signal(Signal::CONT)?;
+    }
+    let status = clients.ended()?;
+    ensure!(status.success(), "{:#?}", clients.stderr());
+    // Three times Echo, and nine others.
     let all = 2 * ROUNDS * 12;
     let served = eventually("the server to say it", || {
         let served = served(&server);
@@ -117,17 +146,34 @@ fn calls_of_grpc_are_counted_with_the_status_that_the_server_gave() -> anyhow::R
             .ok_or_else(|| count.to_string())
     })?;
     for side in ["incoming", "outgoing"] {
-        ended_as_they_should(&is_as_served(&watched, side, port, &served)?)?;
-    }
-    let echo = |row: &Row| http("outgoing", port)(row) && row.tag("path") == "/story.Calls/Echo";
-    let rows = watched.flows.rows(echo);
-    let sent = 2 * ROUNDS * 100_010;
-    for field in ["bytes_read", "bytes_written"] {
-        let moved = sum(&rows, field);
-        ensure!(
-            (sent..sent + sent / 50).contains(&moved),
-            "{field}: {moved}"
-        );
+        let rows = is_as_served(&watched, side, port, &served)?;
+        ended_as_they_should(&rows)?;
+        let of_echo = |row: &Row| row.tag("path").ends_with("/Echo");
+        let rows: Vec<_> = rows.into_iter().filter(of_echo).collect();
+        let said = 2 * ROUNDS * (length + 10);
+        // Besides, heads and frames.
+        let all = said..said + said / 50 + 2 * ROUNDS * 1000;
+        for field in ["bytes_read", "bytes_written"] {
+            let moved = sum(&rows, field);
+            ensure!(all.contains(&moved), "{field}: {moved}, not {all:?}");
+        }
     }
     lost_nothing(&watched)
+}
+
+#[test]
+fn calls_of_grpc_are_counted_with_the_status_that_the_server_gave() -> anyhow::Result<()> {
+    calls_are_counted(10, 1000, true)
+}
+
+#[test]
+#[ignore = "the programs in the kernel leave such a connection alone"]
+fn calls_of_grpc_are_counted_if_the_server_speaks_first() -> anyhow::Result<()> {
+    calls_are_counted(10, 1000, false)
+}
+
+#[test]
+#[ignore = "the programs in the kernel lose sight of the frames"]
+fn calls_of_grpc_are_counted_after_many_messages_and_with_large_ones() -> anyhow::Result<()> {
+    calls_are_counted(500, 100_000, true)
 }

@@ -2,6 +2,7 @@
 
 mod counted;
 mod grpc;
+mod servers;
 mod streams;
 
 use std::collections::BTreeMap;

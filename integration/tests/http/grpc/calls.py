@@ -131,20 +131,20 @@ def expect(status, call):
         raise AssertionError(f"no {status}")
 
 
-def ask(port, rounds):
+def ask(port, rounds, messages, longest):
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         path = f"/{SERVICE}/".__add__
         one = {name: channel.unary_unary(path(name)) for name in ("Echo", "Missing", "Late", "Broken", "Stuck", "None")}
         numbers = [b"1", b"2", b"3"]
         for _ in range(rounds):
-            for length in (0, 10, 100_000):
+            for length in (0, 10, longest):
                 assert one["Echo"](b"e" * length) == b"e" * length
             expect(grpc.StatusCode.NOT_FOUND, lambda: one["Missing"](b""))
             expect(grpc.StatusCode.DEADLINE_EXCEEDED, lambda: one["Late"](b""))
             expect(grpc.StatusCode.UNKNOWN, lambda: one["Broken"](b""))
             expect(grpc.StatusCode.UNIMPLEMENTED, lambda: one["None"](b""))
             expect(grpc.StatusCode.DEADLINE_EXCEEDED, lambda: one["Stuck"](b"", timeout=0.05))
-            assert len(list(channel.unary_stream(path("Count"))(b"10"))) == 10
+            assert len(list(channel.unary_stream(path("Count"))(b"%d" % messages))) == messages
             assert channel.stream_unary(path("Add"))(iter(numbers)) == b"6"
             assert list(channel.stream_stream(path("Chat"))(iter(numbers))) == numbers
             endless = channel.unary_stream(path("Endless"))(b"")
@@ -157,7 +157,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve()
     else:
-        port, rounds = map(int, sys.argv[2:])
+        port, rounds, messages, longest = map(int, sys.argv[2:])
         with futures.ThreadPoolExecutor(2) as clients:
-            for client in [clients.submit(ask, port, rounds) for _ in range(2)]:
+            for client in [clients.submit(ask, port, rounds, messages, longest) for _ in range(2)]:
                 client.result()
