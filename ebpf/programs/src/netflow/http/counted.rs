@@ -24,7 +24,7 @@ use self::{
     tally::{CODE, http_answered, http_more, status},
 };
 use super::{
-    Half, Stream, exchange,
+    Stream, exchange,
     first::{Begins, begins, words},
     segment::Segment,
 };
@@ -259,16 +259,4 @@ pub extern "C" fn http_asked(skb: *mut __sk_buff, stream: *mut Stream, is_sent: 
     head.key.how = if truncated { how::TRUNCATED } else { 0 };
     key::ends(&ctx, &segment, stream.netns, is_sent == 1, head);
     asked::KEPT
-}
-
-impl Half {
-    /// The position after the latest byte.
-    pub(super) fn end(&self) -> u32 {
-        self.next
-    }
-
-    /// When the latest byte was seen.
-    pub(super) fn at(&self) -> u64 {
-        self.time_ns
-    }
 }

@@ -3,7 +3,7 @@
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use weir_ebpf_common::http::{MOST_CAPTURED, protocol, words::is_preface};
 
-use super::{Half, Stream, first::words, hand_on::hand_on, segment::Segment};
+use super::{Stream, first::words, half::Half, hand_on::hand_on, segment::Segment};
 
 /// Of a frame's header (RFC 9113, 4.1): length (3), type (1), flags (1), stream (4).
 const HEADER: u32 = 9;

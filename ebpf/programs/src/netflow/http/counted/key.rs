@@ -9,7 +9,7 @@ use weir_ebpf_common::http::{
 };
 
 use super::{HEAD, Head};
-use crate::{http::segment::Segment, read::AF_INET, udp::key::head as packet_head};
+use crate::http::segment::Segment;
 
 /// Method and path of a request.
 pub(super) enum Line {
@@ -153,23 +153,13 @@ pub(super) fn ends(
     head: &mut Head,
 ) {
     let key = &mut head.key;
-    let (source, destination): ([u32; 4], [u32; 4]) = if segment.family == AF_INET {
-        let [source, destination]: [u32; 2] = packet_head(ctx, 12).unwrap_or_default();
-        ([source, 0, 0, 0], [destination, 0, 0, 0])
+    let peers = segment.peers(ctx, is_sent, netns);
+    (key.local, key.remote) = (peers.local, peers.remote);
+    key.port = if is_sent {
+        peers.remote_port
     } else {
-        (
-            packet_head(ctx, 8).unwrap_or_default(),
-            packet_head(ctx, 24).unwrap_or_default(),
-        )
+        peers.local_port
     };
-    (key.local, key.remote) = if is_sent {
-        (source, destination)
-    } else {
-        (destination, source)
-    };
-    let ports: u32 = packet_head(ctx, segment.header as usize & 0x3f).unwrap_or_default();
-    // A request goes to the server.
-    key.port = u16::from_be((ports >> 16) as u16);
     key.family = segment.family;
     key.netns = netns;
     if !is_sent {

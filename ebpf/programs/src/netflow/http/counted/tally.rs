@@ -19,6 +19,7 @@ use super::{Head, head_of};
 use crate::{
     http::{
         Stream,
+        half::Half,
         hand_on::{facts, http_hand_back, own},
         sock_of,
     },
@@ -120,7 +121,7 @@ pub extern "C" fn http_more(skb: *mut __sk_buff, stream: *mut Stream) -> i32 {
 
 /// The client's direction and the server's.
 #[inline(always)]
-fn halves(stream: &Stream) -> (&super::Half, &super::Half) {
+fn halves(stream: &Stream) -> (&Half, &Half) {
     if stream.client_sent == 1 {
         (&stream.sent, &stream.received)
     } else {
