@@ -4,6 +4,7 @@ mod counted;
 mod grpc;
 mod servers;
 mod streams;
+mod upgraded;
 
 use std::collections::BTreeMap;
 
