@@ -190,9 +190,7 @@ fn once(
 }
 
 fn joined<T>(thread: thread::JoinHandle<std::io::Result<T>>) -> anyhow::Result<T> {
-    let result = thread
-        .join()
-        .map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+    let result = thread.join().ok().context("a thread panicked")?;
     Ok(result?)
 }
 
