@@ -28,7 +28,7 @@ use weir_ebpf_common::{
 
 use self::{
     counted::Taken,
-    first::{Begins, begins, words},
+    first::{Begins, CODE, begins, status, words},
     frames::frames,
     half::Half,
     hand_on::hand_on,
@@ -292,7 +292,8 @@ fn http1(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent: b
         Taken::NotHttp => return Looked::Enough,
         Taken::No => {}
     }
-    let first = begins(words(ctx, segment));
+    let words = words(ctx, segment);
+    let first = begins(words);
     let half = stream.half(is_sent);
     let enough = if first == Begins::Answer {
         half.handed = ENOUGH_OF_A_REQUEST - ENOUGH_OF_AN_ANSWER;
@@ -307,6 +308,10 @@ fn http1(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent: b
     half.in_a_row = half.in_a_row.saturating_add(1);
     half.handed = half.handed.saturating_add(segment.length);
     hand_on(ctx, (is_sent, protocol::HTTP1), (0, segment.length));
+    if first == Begins::Answer && status(words).is_some_and(|status| status & CODE == 101) {
+        (stream.phase, stream.looks) = (phase::SWITCHED, 0);
+        stream.client_sent = u8::from(!is_sent);
+    }
     Looked::On
 }
 

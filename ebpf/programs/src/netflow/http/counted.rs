@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use weir_ebpf_common::{
     http::{
-        HttpKey, how, protocol,
+        HttpKey, how,
         words::{is_answer, is_request},
     },
     loss,
@@ -21,13 +21,11 @@ use weir_ebpf_common::{
 
 use self::{
     key::{Line, line},
-    tally::{CODE, http_answered, http_more, status},
+    tally::{http_answered, http_more},
 };
 use super::{
     Stream, exchange,
-    first::{Begins, begins, words},
-    hand_on::hand_on,
-    phase,
+    first::{Begins, CODE, begins, status, words},
     segment::Segment,
 };
 use crate::maps::{HTTP_COUNTS, HTTP_HEADS, HTTP_PATIENCE, count};
@@ -143,22 +141,13 @@ fn answer(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment) -> Taken 
     if code < 200 && code != 101 {
         return Taken::Yes;
     }
+    // The agent gets the exchange, and what the connection changes to.
     if code == 101 {
-        return switch(ctx, stream, segment);
+        let end = stream.half(stream.client_sent == 1).end();
+        return hand_over(ctx, stream, (end, segment.position));
     }
     let _none = http_answered(ctx.skb.skb, stream, status, 0);
     stream.exchange = exchange::ANSWERED;
-    Taken::Yes
-}
-
-/// The connection changes to another protocol. The agent gets the exchange.
-#[inline(always)]
-fn switch(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment) -> Taken {
-    let is_sent = stream.client_sent != 1;
-    let end = stream.half(!is_sent).end();
-    let _taken = hand_over(ctx, stream, (end, segment.position));
-    hand_on(ctx, (is_sent, protocol::HTTP1), (0, segment.length));
-    (stream.phase, stream.looks) = (phase::SWITCHED, 0);
     Taken::Yes
 }
 

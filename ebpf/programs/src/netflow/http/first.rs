@@ -10,6 +10,11 @@ use super::segment::Segment;
 /// Bytes that are looked at.
 const LOOKED_AT: u32 = 16;
 
+/// The bits of a [`status`] that have the code.
+pub(super) const CODE: u32 = 0xffff;
+/// Set in a [`status`] of HTTP/1.0.
+pub(super) const OLD: u32 = 1 << 16;
+
 /// The beginning of a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begins {
@@ -65,4 +70,18 @@ pub(super) fn begins([first, second]: [u64; 2]) -> Begins {
     } else {
         Begins::Other
     }
+}
+
+/// The status code of an answer that begins so, and [`OLD`] if its version is 1.0.
+#[inline(always)]
+pub(super) fn status([first, second]: [u64; 2]) -> Option<u32> {
+    // `HTTP/1.1 200`
+    let [space, hundreds, tens, ones, ..] = second.to_le_bytes();
+    let digit = |byte: u8| u32::from(byte.wrapping_sub(b'0'));
+    let (hundreds, tens, ones) = (digit(hundreds), digit(tens), digit(ones));
+    if space != b' ' || hundreds > 9 || tens > 9 || ones > 9 {
+        return None;
+    }
+    let version = if (first >> 56) as u8 == b'0' { OLD } else { 0 };
+    Some(hundreds * 100 + tens * 10 + ones | version)
 }

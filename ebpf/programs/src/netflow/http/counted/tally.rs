@@ -19,6 +19,7 @@ use super::{Head, head_of};
 use crate::{
     http::{
         Stream,
+        first::OLD,
         half::Half,
         hand_on::{facts, http_hand_back, own},
         sock_of,
@@ -26,11 +27,6 @@ use crate::{
     maps::{HTTP_EMPTY, HTTP_PERIOD, HTTP_TABLE, count},
     udp::atomic_add,
 };
-
-/// The bits of a [`status`] that have the code.
-pub(super) const CODE: u32 = 0xffff;
-/// Set in a [`status`] of HTTP/1.0.
-const OLD: u32 = 1 << 16;
 
 /// The request was answered with a [`status`], or will not be: `why` is one of [`how`] then, and the status 0.
 #[inline(never)]
@@ -127,20 +123,6 @@ fn halves(stream: &Stream) -> (&Half, &Half) {
     } else {
         (&stream.received, &stream.sent)
     }
-}
-
-/// The status code of an answer that begins so, and [`OLD`] if its version is 1.0.
-#[inline(always)]
-pub(super) fn status([first, second]: [u64; 2]) -> Option<u32> {
-    // `HTTP/1.1 200`
-    let [space, hundreds, tens, ones, ..] = second.to_le_bytes();
-    let digit = |byte: u8| u32::from(byte.wrapping_sub(b'0'));
-    let (hundreds, tens, ones) = (digit(hundreds), digit(tens), digit(ones));
-    if space != b' ' || hundreds > 9 || tens > 9 || ones > 9 {
-        return None;
-    }
-    let version = if (first >> 56) as u8 == b'0' { OLD } else { 0 };
-    Some(hundreds * 100 + tens * 10 + ones | version)
 }
 
 /// The entry of the request's key, made if there is none yet.
