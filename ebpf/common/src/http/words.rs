@@ -53,6 +53,22 @@ pub const fn is_settings(first: u64, second: u64) -> bool {
     first >> 24 == 4 && second as u8 == 0 && length.is_multiple_of(6) && length <= 6 * 32
 }
 
+/// Whether 9 bytes are the head of a HEADERS frame (RFC 9113, 6.2) of at most 16 KiB, the default limit.
+#[inline(always)]
+#[must_use]
+pub const fn is_headers(first: u64, second: u64) -> bool {
+    let length = first.swap_bytes() >> 40;
+    let (kind, flags) = ((first >> 24) as u8, (first >> 32) as u8);
+    // Big endian on the wire: the reserved bit is the highest of the first byte.
+    let stream = (first >> 40) as u32 | (second as u8 as u32) << 24;
+    kind == 1
+        && flags & !0x2d == 0
+        && length > 0
+        && length <= 1 << 14
+        && stream != 0
+        && stream & 0x80 == 0
+}
+
 /// The highest bit of each byte of `word` that is `byte`.
 #[inline(always)]
 #[must_use]
@@ -144,6 +160,13 @@ mod tests {
         assert!(is_settings(settings(0, 0), 0) && is_settings(settings(18, 0), 0xff00));
         assert!(!is_settings(settings(0, 1), 0) && !is_settings(settings(7, 0), 0));
         assert!(!is_settings(settings(198, 0), 0) && !is_settings(settings(6, 0), 1));
+        let headers = |kind: u8, flags: u8, first: u8| {
+            u64::from_le_bytes([0, 0, 44, kind, flags, first, 0, 0])
+        };
+        assert!(is_headers(headers(1, 0x25, 0), 0x0d) && is_headers(headers(1, 4, 1), 0));
+        assert!(!is_headers(headers(1, 4, 0), 0) && !is_headers(headers(1, 4, 0x80), 1));
+        assert!(!is_headers(headers(1, 2, 0), 1) && !is_headers(headers(0, 4, 0), 1));
+        assert!(!is_headers(u64::from_le_bytes([1, 0, 0, 1, 4, 0, 0, 0]), 1));
         assert!(is_begun(u64::from(b'G')) && !is_begun(u64::from(b'x')));
         assert!(!is_begun(two("GET / HTTP/1.1").0));
     }

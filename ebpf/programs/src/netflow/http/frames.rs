@@ -1,7 +1,10 @@
 //! HTTP/2: everything but the payload of large DATA frames.
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
-use weir_ebpf_common::http::{MOST_CAPTURED, protocol, words::is_preface};
+use weir_ebpf_common::http::{
+    MOST_CAPTURED, protocol,
+    words::{is_headers, is_preface},
+};
 
 use super::{Stream, first::words, half::Half, hand_on::hand_on, segment::Segment};
 
@@ -34,7 +37,12 @@ enum Step {
 
 /// Hands on what lies between the payloads of large DATA frames.
 #[inline(always)]
-pub(super) fn frames(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent: bool) {
+pub(super) fn frames(
+    ctx: &SkBuffContext,
+    stream: &mut Stream,
+    segment: &Segment,
+    (is_sent, is_turn): (bool, bool),
+) {
     let half = stream.half(is_sent);
     let mut at = 0;
     let mut start = 0;
@@ -43,6 +51,14 @@ pub(super) fn frames(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment
         // The client's first frame comes after its preface; a server has none.
         if is_preface(words(ctx, segment)[0]) {
             at = PREFACE;
+        }
+    }
+    // Where the other end has spoken before, frames of this one are likely to begin.
+    if is_turn && half.walk & LOST != 0 {
+        let [first, second] = words(ctx, segment);
+        if is_headers(first, second) {
+            half.walk = BEGUN;
+            (half.skip, half.pass, half.cut_length) = (0, 0, 0);
         }
     }
     if half.skip >= segment.length {
@@ -77,6 +93,13 @@ fn walk(ctx: &SkBuffContext, half: &mut Half, segment: &Segment, at: &mut u32) -
     if half.walk & LOST != 0 {
         return Step::Done;
     }
+    if half.cut_length > 0 {
+        let cut = u32::from(half.cut_length);
+        let header = half.cut << (8 * (4 - cut)) | word(ctx, segment, *at) >> (8 * cut);
+        half.cut_length = 0;
+        // It is handed on, even if it is a large one: that is right, only dearer.
+        *at += HEADER - cut + (header >> 8);
+    }
     // A frame that is not left out and ends in a later segment.
     if half.pass > 0 {
         *at = at.wrapping_add(half.pass);
@@ -87,36 +110,40 @@ fn walk(ctx: &SkBuffContext, half: &mut Half, segment: &Segment, at: &mut u32) -
             half.pass = *at - segment.length;
             return Step::Done;
         }
-        if segment.length - *at < HEADER {
-            // A header in two segments: rare, and what follows is still right, only dearer.
-            half.walk |= LOST;
+        let header = word(ctx, segment, *at);
+        let left = segment.length - *at;
+        if left < 4 {
+            (half.cut, half.cut_length) = (header >> (8 * (4 - left)), left as u8);
             return Step::Done;
         }
-        let mut header = 0u32;
-        let to: *mut u32 = &raw mut header;
-        // SAFETY: the helper writes four bytes.
-        let failed = unsafe {
-            bpf_skb_load_bytes(
-                ctx.as_ptr(),
-                segment.payload.wrapping_add(*at),
-                to.cast(),
-                4,
-            )
-        };
-        if failed != 0 {
-            half.walk |= LOST;
-            return Step::Done;
-        }
-        let header = u32::from_be(header);
         let (length, kind) = (header >> 8, header & 0xff);
         let end = *at + HEADER;
-        if kind == DATA && length >= LARGE {
+        if kind == DATA && length >= LARGE && left >= HEADER {
             return Step::Large(end, end + length);
         }
         *at = end + length;
     }
     half.walk |= LOST;
     Step::Done
+}
+
+/// The next four bytes of the payload, zeros after its end.
+#[inline(always)]
+fn word(ctx: &SkBuffContext, segment: &Segment, at: u32) -> u32 {
+    let mut bytes = 0u32;
+    let to: *mut u32 = &raw mut bytes;
+    let left = segment.length.wrapping_sub(at);
+    let want = if left < 4 { left & 3 } else { 4 };
+    // SAFETY: the helper writes at most four bytes.
+    let _failed = unsafe {
+        bpf_skb_load_bytes(
+            ctx.as_ptr(),
+            segment.payload.wrapping_add(at),
+            to.cast(),
+            want,
+        )
+    };
+    u32::from_be(bytes)
 }
 
 /// Hands on a range of the payload, in pieces.
