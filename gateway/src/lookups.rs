@@ -170,11 +170,7 @@ impl Files {
         Arc::clone(&self.lookups)
     }
 
-    fn new(
-        lookups: Arc<Lookups>,
-        scripts: Arc<Scripts>,
-        metrics: &Arc<SelfMetrics>,
-    ) -> Self {
+    fn new(lookups: Arc<Lookups>, scripts: Arc<Scripts>, metrics: &Arc<SelfMetrics>) -> Self {
         let gauges = |kind: &str| {
             [&LOOKUP_FILES, &LOOKUP_FILES_BROKEN].map(|own| metrics.gauge(own, &[kind]))
         };
