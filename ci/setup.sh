@@ -139,6 +139,7 @@ setup_test() {
     apt_command ip iproute2 'ip, ss and nstat: the tests make network namespaces and ask the kernel for its own counts'
     apt_command nft nftables 'nft: the tests lose packets on purpose'
     apt_command nginx nginx-light 'nginx: its log is what our counts of HTTP are compared with'
+    apt_command apache2 apache2-bin 'Apache: another server whose log our counts of HTTP are compared with'
     apt_command openssl openssl 'openssl: makes the certificates of servers that speak TLS'
     [ -x /usr/lib/go-1.19/bin/go ] || apt_install 'an older Go: its programs are read above TLS too' golang-1.19-go
     apt_command wrk wrk 'wrk: asks it over HTTP/1'

@@ -5,6 +5,7 @@ pub mod flows;
 pub mod name_servers;
 pub mod netns;
 pub mod nginx;
+pub mod packages;
 pub mod process;
 pub mod traffic;
 pub mod watched;

@@ -50,6 +50,7 @@ pub(super) struct Http2 {
     parts: [Option<Part>; 2],
     fields: Fields,
     streams: Streams,
+    midway: bool,
     is_wrong: bool,
     giving_up: bool,
 }
@@ -63,6 +64,7 @@ impl Http2 {
             parts: [None, None],
             fields: Fields::default(),
             streams: Streams::default(),
+            midway,
             is_wrong: false,
             giving_up: false,
         }
@@ -140,8 +142,13 @@ impl Http2 {
     }
 
     fn begin(&mut self, side: usize, segment: &Segment<'_>) {
-        if self.streams.client.is_none() && Frames::is_preface(segment.bytes) {
-            self.streams.client = Some(side);
+        if self.streams.client.is_none() {
+            if Frames::is_preface(segment.bytes) {
+                self.streams.client = Some(side);
+            } else if !self.midway && Frames::is_of_server(segment.bytes) {
+                // A server need not wait for its client (RFC 9113, 3.4).
+                self.streams.client = Some(1 - side);
+            }
         }
         let half = &mut self.halves[side];
         match self.streams.client {
@@ -274,7 +281,7 @@ impl Http2 {
                     .data(side, header.stream, (bytes, at, ends), now, context);
             }
             kind::HEADERS | kind::PUSH_PROMISE => {
-                let Some(fragment) = fragment(header, payload) else {
+                let Some(fragment) = header.fragment(payload) else {
                     return self.lose_block(side);
                 };
                 let part = Part {
@@ -377,23 +384,6 @@ impl Http2 {
         };
         self.streams.block(side, &block, &self.fields, context);
     }
-}
-
-/// The part of a header block in a frame, without padding, priority and the number of a promised stream.
-fn fragment(header: Header, payload: &[u8]) -> Option<&[u8]> {
-    let mut rest = payload;
-    let mut padding = 0;
-    if header.has(flag::PADDED) {
-        let (length, after) = rest.split_first()?;
-        (padding, rest) = (usize::from(*length), after);
-    }
-    let skipped = match header.kind {
-        kind::PUSH_PROMISE => 4,
-        _ if header.has(flag::PRIORITY) => 5,
-        _ => 0,
-    };
-    rest = rest.get(skipped..)?;
-    rest.get(..rest.len().checked_sub(padding)?)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Pieces of TCP streams for the httpflow collector.
 
+pub mod words;
+
 use crate::netflow::udp::UdpOwner;
 
 /// Set in [`Piece::flags`].

@@ -23,8 +23,14 @@ struct Resolver(PathBuf);
 impl Resolver {
     fn of(netns: &Netns, server: &str) -> anyhow::Result<Self> {
         let folder = PathBuf::from("/etc/netns").join(netns.name());
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("resolv.conf"), format!("nameserver {server}\n"))?;
+        // The folder above may go just now, with the last file of another story.
+        eventually("a place for resolv.conf", || {
+            fs::create_dir_all(&folder)
+                .and_then(|()| {
+                    fs::write(folder.join("resolv.conf"), format!("nameserver {server}\n"))
+                })
+                .map_err(|error| error.to_string())
+        })?;
         Ok(Self(folder))
     }
 }

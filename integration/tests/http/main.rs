@@ -1,13 +1,17 @@
 //! HTTP seen from outside: every request, as the server's own log has it.
 
 mod counted;
+mod grpc;
+mod servers;
 mod streams;
+mod upgraded;
 
 use std::collections::BTreeMap;
 
 use weir_integration::{
     flows::{Flows, Row, sum},
     nginx::{Kind, Logged, Nginx},
+    watched,
     weir::{Agent, Gateway},
 };
 
@@ -66,6 +70,43 @@ impl Watched {
                 sum(rows, "count") == requests
             })
     }
+}
+
+/// A gateway, a subscriber and an agent, for servers other than nginx. `more` is appended to the `httpflow` section.
+fn watch(more: &str) -> anyhow::Result<watched::Watched> {
+    watched::Watched::start(&format!("\nhttpflow:\n  period: 500ms\n{more}"))
+}
+
+/// What the agent says that it has lost, by its causes.
+fn lost(watched: &watched::Watched) -> anyhow::Result<BTreeMap<String, u64>> {
+    let page = watched.gateway.metrics()?;
+    let mut causes = BTreeMap::new();
+    for line in page.lines() {
+        let Some(rest) = line.strip_prefix("weir_agent_http_lost_total{") else {
+            continue;
+        };
+        let (labels, value) = rest.rsplit_once(' ').unwrap_or_default();
+        let (_, cause) = labels.split_once("cause=\"").unwrap_or_default();
+        let cause = cause.split('"').next().unwrap_or_default();
+        let value = value.parse::<f64>()? as u64;
+        if value > 0 {
+            *causes.entry(cause.to_owned()).or_default() += value;
+        }
+    }
+    Ok(causes)
+}
+
+/// Checks that every request was seen, and whole.
+fn lost_nothing(watched: &watched::Watched) -> anyhow::Result<()> {
+    let lost = lost(watched)?;
+    anyhow::ensure!(lost.is_empty(), "lost {lost:?}");
+    Ok(())
+}
+
+/// Picks the rows of HTTP among others: of one side with the server at `port`.
+fn http(direction: &'static str, port: u16) -> impl Fn(&Row) -> bool {
+    let is_of_side = side(direction, port);
+    move |row| row.tag("source") == "httpflow" && is_of_side(row)
 }
 
 /// Picks the rows of one side of HTTP with the server at `port`.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::ensure;
-use weir_integration::flows::sum;
+use weir_integration::{eventually, flows::sum};
 
 use crate::{Watched, side};
 
@@ -36,12 +36,19 @@ fn http2_requests_on_many_streams_are_counted_as_the_server_logs_them() -> anyho
         .args(["/small.txt", "/teapot", "/none"].map(|path| format!("http://{at}{path}")))
         .output()?;
     ensure!(output.status.success(), "{output:?}");
-    let logged = watched.nginx.log()?;
     let rows = watched
         .flows
         .until("the server's rows", side("incoming", at.port()), |rows| {
             sum(rows, "count") >= 4000
         })?;
+    // It logs after it has answered.
+    let logged = eventually("the server's log", || {
+        let logged = watched.nginx.log().map_err(|error| error.to_string())?;
+        match logged.values().map(|logged| logged.count).sum::<u64>() {
+            4000 => Ok(logged),
+            other => Err(format!("{other} lines")),
+        }
+    })?;
     for ((method, path, status), logged) in logged {
         let of_kind: Vec<_> = rows
             .iter()

@@ -6,6 +6,7 @@ pub(super) mod kind {
     pub(in super::super) const DATA: u8 = 0;
     pub(in super::super) const HEADERS: u8 = 1;
     pub(in super::super) const RST_STREAM: u8 = 3;
+    pub(super) const SETTINGS: u8 = 4;
     pub(in super::super) const PUSH_PROMISE: u8 = 5;
     pub(in super::super) const GOAWAY: u8 = 7;
     pub(in super::super) const CONTINUATION: u8 = 9;
@@ -50,6 +51,23 @@ impl Header {
         self.flags & flag != 0
     }
 
+    /// The part of a header block in the payload, without padding, priority and the number of a promised stream.
+    pub(super) fn fragment(self, payload: &[u8]) -> Option<&[u8]> {
+        let mut rest = payload;
+        let mut padding = 0;
+        if self.has(flag::PADDED) {
+            let (length, after) = rest.split_first()?;
+            (padding, rest) = (usize::from(*length), after);
+        }
+        let skipped = match self.kind {
+            kind::PUSH_PROMISE => 4,
+            _ if self.has(flag::PRIORITY) => 5,
+            _ => 0,
+        };
+        rest = rest.get(skipped..)?;
+        rest.get(..rest.len().checked_sub(padding)?)
+    }
+
     /// Whether the payload is looked at.
     const fn is_read(self) -> bool {
         matches!(
@@ -69,7 +87,7 @@ impl Header {
             kind::HEADERS => (true, true, 0x2d),
             2 => (true, self.length == 5, 0),
             kind::RST_STREAM => (true, self.length == 4, 0),
-            4 => (false, self.length.is_multiple_of(6), 0x01),
+            kind::SETTINGS => (false, self.length.is_multiple_of(6), 0x01),
             kind::PUSH_PROMISE => (true, true, 0x0c),
             6 => (false, self.length == 8, 0x01),
             kind::GOAWAY => (false, self.length >= 8, 0),
@@ -132,6 +150,14 @@ impl Frames {
     /// Whether bytes begin like a client.
     pub(super) fn is_preface(bytes: &[u8]) -> bool {
         bytes.starts_with(&PREFACE[..bytes.len().min(PREFACE.len())])
+    }
+
+    /// Whether bytes begin like a server: with settings that answer none.
+    pub(super) fn is_of_server(bytes: &[u8]) -> bool {
+        let header = bytes.first_chunk().map(Header::parse);
+        header.is_some_and(|header| {
+            header.is_plausible() && header.kind == kind::SETTINGS && header.flags == 0
+        })
     }
 
     /// Goes on with the first piece from `at` that begins with a frame.

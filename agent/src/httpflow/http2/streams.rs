@@ -1,5 +1,7 @@
 //! Requests and answers of the streams of an HTTP/2 connection.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 
 use super::{SENT, hpack::Field};
@@ -13,6 +15,9 @@ use crate::httpflow::{
 
 /// Streams of one connection that are followed. Servers allow 100 to 250 by default.
 const MOST_STREAMS: usize = 1024;
+
+/// Streams that were reset and of which more may be on its way.
+const MOST_RESET: usize = 64;
 
 /// When something was seen, and how far the other direction was then.
 #[derive(Clone, Copy, Debug)]
@@ -188,6 +193,8 @@ pub(super) struct Streams {
     streams: HashMap<u32, Stream>,
     /// Those that something was heard of in this piece.
     touched: Vec<u32>,
+    /// Those that were ended before their answer had ended, the latest last.
+    reset: VecDeque<u32>,
 }
 
 impl Streams {
@@ -266,8 +273,9 @@ impl Streams {
     fn answer(&mut self, block: &Block, fields: &Fields, context: &mut Context<'_>) {
         let Some(stream) = self.streams.get_mut(&block.stream) else {
             let is_answer = fields.status.is_some_and(|status| status >= 200);
-            // What was pushed nobody has asked for.
-            context.tally.request_unseen += u64::from(is_answer && block.stream % 2 == 1);
+            // What was pushed nobody has asked for, and what was reset nobody waits for.
+            let is_unasked = block.stream.is_multiple_of(2) || self.reset.contains(&block.stream);
+            context.tally.request_unseen += u64::from(is_answer && !is_unasked);
             return;
         };
         stream.answer.bytes += block.bytes;
@@ -351,7 +359,11 @@ impl Streams {
         context: &mut Context<'_>,
     ) {
         let is_server = self.is_server();
-        for (_, mut stream) in self.streams.extract_if(|number, _| is_it(*number)) {
+        for (number, mut stream) in self.streams.extract_if(|number, _| is_it(*number)) {
+            if self.reset.len() == MOST_RESET {
+                self.reset.pop_front();
+            }
+            self.reset.push_back(number);
             if !stream.answered && !stream.telling.counted {
                 stream.telling.give_up(reason, now_ns, context.owner);
             }

@@ -262,6 +262,36 @@ fn a_stream_that_is_reset_refused_or_left_has_no_answer() {
 }
 
 #[test]
+fn an_answer_that_crosses_a_reset_is_nothing_lost() {
+    let mut talk = Talk::begun(true);
+    let (get, ok) = (talk.get(1, "/a"), talk.ok(1));
+    talk.wire
+        .ask(get)
+        .ask(frame(3, 0, 1, &[0, 0, 0, 8]))
+        .answer(ok);
+    assert_eq!(talk.wire.one().reason, "reset");
+    assert_eq!(talk.wire.tally().request_unseen, 0);
+    let ok = talk.ok(3);
+    talk.wire.answer(ok);
+    assert_eq!(talk.wire.tally().request_unseen, 1);
+}
+
+#[test]
+fn a_server_may_speak_first() {
+    for is_server in [true, false] {
+        let mut talk = Talk::new(is_server);
+        talk.wire.answer(settings());
+        talk.wire.ask([PREFACE, &settings()].concat());
+        for stream in [1, 3] {
+            let (get, ok) = (talk.get(stream, "/a"), talk.ok(stream));
+            talk.wire.ask(get).answer(ok);
+        }
+        assert_eq!(outcomes(&talk.wire), [("GET /a 2", 200), ("GET /a 2", 200)]);
+        assert_eq!(talk.wire.tally().fields_unknown, 0);
+    }
+}
+
+#[test]
 fn interim_answers_and_pushed_ones_are_none() {
     let mut talk = Talk::begun(true);
     let get = talk.get(1, "/a");

@@ -5,8 +5,10 @@
 //! the stream changes its direction, and those that begin like a message. What lies between is known by position.
 
 mod counted;
+mod early;
 mod first;
 mod frames;
+mod half;
 mod hand_on;
 mod segment;
 
@@ -26,8 +28,9 @@ use weir_ebpf_common::{
 
 use self::{
     counted::Taken,
-    first::{Begins, begins},
+    first::{Begins, begins, words},
     frames::frames,
+    half::Half,
     hand_on::hand_on,
     segment::Segment,
 };
@@ -71,32 +74,6 @@ pub(crate) mod exchange {
     pub(crate) const HANDED_ON: u8 = 3;
 }
 
-/// One direction of a stream.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Half {
-    /// When its latest payload was seen, 0 if none was.
-    time_ns: u64,
-    /// The position after its latest byte.
-    next: u32,
-    /// What is missing before `next`, if anything: a segment that was lost or overtaken.
-    hole: u32,
-    hole_end: u32,
-    /// HTTP/2: bytes of a DATA frame that are still to come.
-    skip: u32,
-    /// HTTP/2: bytes of another frame that are still to come.
-    pass: u32,
-    /// Bytes handed on since the stream changed its direction.
-    handed: u32,
-    /// Segments handed on since the stream changed its direction.
-    in_a_row: u8,
-    /// 1 once the sender has ended its stream.
-    ended: u8,
-    /// HTTP/2: how far the walk over frames is to be trusted.
-    walk: u8,
-    reserved: u8,
-}
-
 /// What is known of a connection, kept in its socket. Begins as zeros.
 #[repr(C)]
 pub(crate) struct Stream {
@@ -114,10 +91,22 @@ pub(crate) struct Stream {
     exchange: u8,
     /// 1 if the client is the local end.
     client_sent: u8,
-    reserved: [u8; 6],
+    /// 1 once the answer has begun, interim ones (1xx) included.
+    begun: u8,
+    reserved: u8,
+    /// Position of the answer.
+    answer: u32,
+    /// Bytes of it that are counted.
+    counted: u32,
+    /// The owner's process id, and the period in which it was looked up.
+    pid: u32,
+    pid_period: u32,
 }
 
-pub(crate) use self::counted::Head;
+pub(crate) use self::{counted::Head, segment::Peers};
+
+/// See `early`.
+pub(crate) type Early = hand_on::Slot<{ early::ROOM }>;
 
 /// Looks at one packet. Never touches it.
 #[inline(always)]
@@ -130,14 +119,23 @@ pub(crate) fn packet(ctx: &SkBuffContext, is_sent: bool) {
     } else {
         0
     };
-    let Some((sock, stream)) = stream_of(ctx, create) else {
+    let Some(sock) = sock_of(ctx) else {
+        return;
+    };
+    if !is_sent && early::listens(sock) {
+        if segment.length > 0 {
+            early::keep(ctx, &segment);
+        }
+        return;
+    }
+    let Some(stream) = stream_in(sock, create) else {
         return;
     };
     if stream.phase == phase::IGNORED {
         return;
     }
     if stream.socket == 0 {
-        begin(stream, ctx, sock);
+        begin(stream, ctx, sock, is_sent);
     }
     if segment.length > 0 && payload(ctx, stream, &segment, is_sent) == Looked::Enough {
         stream.phase = phase::IGNORED;
@@ -148,9 +146,9 @@ pub(crate) fn packet(ctx: &SkBuffContext, is_sent: bool) {
     }
 }
 
-/// The socket of a packet and what is known of its stream.
+/// The socket of a packet.
 #[inline(always)]
-fn stream_of<'a>(ctx: &SkBuffContext, flags: u32) -> Option<(*mut bpf_sock, &'a mut Stream)> {
+fn sock_of(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
     // SAFETY: a field of the context: the socket at whose control group we are.
     let sock = unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk };
     if sock.is_null() {
@@ -158,9 +156,19 @@ fn stream_of<'a>(ctx: &SkBuffContext, flags: u32) -> Option<(*mut bpf_sock, &'a 
     }
     // SAFETY: checked for null.
     let sock = unsafe { bpf_sk_fullsock(sock) };
-    if sock.is_null() {
-        return None;
-    }
+    (!sock.is_null()).then_some(sock)
+}
+
+/// The socket of a packet and what is known of its stream.
+#[inline(always)]
+fn stream_of<'a>(ctx: &SkBuffContext, flags: u32) -> Option<(*mut bpf_sock, &'a mut Stream)> {
+    let sock = sock_of(ctx)?;
+    Some((sock, stream_in(sock, flags)?))
+}
+
+/// What is known of a socket's stream.
+#[inline(always)]
+fn stream_in<'a>(sock: *mut bpf_sock, flags: u32) -> Option<&'a mut Stream> {
     // SAFETY: the helper checks the socket; what it returns lives as long as the socket, longer than this run.
     let stream = unsafe {
         bpf_sk_storage_get(
@@ -175,19 +183,24 @@ fn stream_of<'a>(ctx: &SkBuffContext, flags: u32) -> Option<(*mut bpf_sock, &'a 
     if stream.is_none() && flags != 0 {
         count(loss::HTTP_STREAM_FULL);
     }
-    Some((sock, stream?))
+    stream
 }
 
 #[inline(always)]
-fn begin(stream: &mut Stream, ctx: &SkBuffContext, sock: *mut bpf_sock) {
+fn begin(stream: &mut Stream, ctx: &SkBuffContext, sock: *mut bpf_sock, is_sent: bool) {
     // SAFETY: the helper takes any packet of this hook.
     stream.socket = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     stream.netns = namespace::<Probe>(untyped(sock));
     // SAFETY: the socket is a full one; the result is checked for null.
-    let tcp = unsafe { bpf_tcp_sock(sock).as_ref() };
+    let Some(tcp) = (unsafe { bpf_tcp_sock(sock).as_ref() }) else {
+        return;
+    };
+    // Where the next segment begins that is not out of order.
+    stream.received.next = tcp.rcv_nxt;
     // A SYN counts as an acknowledged byte.
-    if tcp.is_some_and(|tcp| tcp.bytes_received > 0 || tcp.bytes_acked > 1) {
+    if tcp.bytes_received > 0 || tcp.bytes_acked > 1 {
         stream.flags |= flag::MIDWAY;
+        let _none = early::http_take_early(ctx.skb.skb, stream, u32::from(is_sent));
     }
 }
 
@@ -237,7 +250,7 @@ fn new(
     is_sent: bool,
     is_turn: bool,
 ) -> Looked {
-    match begins(ctx, segment) {
+    match begins(words(ctx, segment)) {
         Begins::Request | Begins::Answer => {
             stream.phase = phase::HTTP1;
             http1(ctx, stream, segment, is_sent)
@@ -251,7 +264,8 @@ fn new(
             stream.phase = phase::HELLO;
             hello(ctx, stream, segment, is_sent)
         }
-        Begins::Other if !is_turn => Looked::On,
+        // Not its first segment, if that has been overtaken.
+        Begins::Other if !is_turn || stream.half(is_sent).has_hole() => Looked::On,
         Begins::Other => {
             stream.looks += 1;
             // A connection that was seen from its beginning begins like what it is.
@@ -270,12 +284,12 @@ fn new(
 
 #[inline(always)]
 fn http1(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent: bool) -> Looked {
-    let first = begins(ctx, segment);
-    match counted::take(ctx, stream, segment, first, is_sent) {
+    match counted::take(ctx, stream, segment, is_sent) {
         Taken::Yes => return Looked::On,
         Taken::NotHttp => return Looked::Enough,
         Taken::No => {}
     }
+    let first = begins(words(ctx, segment));
     let half = stream.half(is_sent);
     let enough = if first == Begins::Answer {
         half.handed = ENOUGH_OF_A_REQUEST - ENOUGH_OF_AN_ANSWER;
@@ -348,37 +362,5 @@ impl Stream {
         } else {
             &mut self.received
         }
-    }
-}
-
-impl Half {
-    /// Whether the segment has something new, and what is missing if it came too early.
-    #[inline(always)]
-    fn takes(&mut self, segment: &Segment) -> bool {
-        let end = segment.position.wrapping_add(segment.length);
-        if self.time_ns == 0 {
-            self.next = end;
-            return true;
-        }
-        let ahead = segment.position.wrapping_sub(self.next).cast_signed();
-        let is_new = end.wrapping_sub(self.next).cast_signed() > 0;
-        if ahead > 0 && self.hole == self.hole_end {
-            (self.hole, self.hole_end) = (self.next, segment.position);
-        } else if !is_new {
-            let fills = self.hole != self.hole_end
-                && end.wrapping_sub(self.hole).cast_signed() > 0
-                && self.hole_end.wrapping_sub(segment.position).cast_signed() > 0;
-            if fills {
-                self.hole = end;
-                if self.hole_end.wrapping_sub(end).cast_signed() <= 0 {
-                    self.hole_end = end;
-                }
-            }
-            return fills;
-        }
-        if is_new {
-            self.next = end;
-        }
-        true
     }
 }

@@ -1,6 +1,6 @@
 //! Maps of the object, its read-only globals, and the counters.
 
-use crate::http::{Head, Stream};
+use crate::http::{Early, Head, Peers, Stream};
 use aya_ebpf::{
     Global,
     bindings::{
@@ -70,6 +70,14 @@ pub(crate) static HTTP_PERIOD: Array<u16> = Array::with_max_entries(1, 0);
 /// What an entry of it begins with: zeros.
 #[map]
 pub(crate) static HTTP_EMPTY: Array<HttpTally> = Array::with_max_entries(1, 0);
+
+/// What came for connections that have no socket yet. They get one at once, so few wait here.
+#[map]
+pub(crate) static HTTP_EARLY: LruHashMap<Peers, Early> = LruHashMap::with_max_entries(512, 0);
+
+/// What an entry of it begins with: zeros.
+#[map]
+pub(crate) static HTTP_NO_PIECE: Array<Early> = Array::with_max_entries(1, 0);
 
 /// 1 if the kernel may count simple exchanges itself. Filled in by the agent.
 #[unsafe(no_mangle)]

@@ -12,15 +12,22 @@ use aya_ebpf::{
     programs::SkBuffContext,
 };
 use weir_ebpf_common::{
-    http::{HttpKey, how},
+    http::{
+        HttpKey, how,
+        words::{is_answer, is_request},
+    },
     loss,
 };
 
 use self::{
     key::{Line, line},
-    tally::{http_answered, http_more},
+    tally::{CODE, http_answered, http_more, status},
 };
-use super::{Half, Stream, exchange, first::Begins, segment::Segment, stream_of};
+use super::{
+    Stream, exchange,
+    first::{Begins, begins, words},
+    segment::Segment,
+};
 use crate::maps::{HTTP_COUNTS, HTTP_HEADS, HTTP_PATIENCE, count};
 
 /// Bytes kept of the beginning of a request.
@@ -38,15 +45,8 @@ pub(crate) struct Head {
     pub(super) start: u32,
     /// How many of `bytes` there are.
     pub(super) captured: u32,
-    /// Bytes of `key.line` that are not zero.
+    /// Bytes of `key.line` that may not be zero.
     line: u32,
-    /// Bytes of the answer that are counted.
-    counted: u32,
-    /// Position of the answer, interim ones (1xx) included.
-    answer: u32,
-    /// 1 once the answer has begun.
-    begun: u32,
-    padding: u32,
     reserved: u32,
 }
 
@@ -64,52 +64,52 @@ pub(super) fn take(
     ctx: &SkBuffContext,
     stream: &mut Stream,
     segment: &Segment,
-    first: Begins,
     is_sent: bool,
 ) -> Taken {
     if stream.exchange == exchange::HANDED_ON || HTTP_COUNTS.load() == 0 {
         stream.exchange = exchange::HANDED_ON;
         return Taken::No;
     }
-    let is_client = if stream.exchange == exchange::NONE {
-        if first != Begins::Request {
-            // An answer whose request came before the agent.
-            return Taken::Yes;
+    let is_client = (stream.client_sent == 1) == is_sent;
+    match stream.exchange {
+        exchange::NONE => request(ctx, stream, is_sent),
+        exchange::ANSWERED if is_client => {
+            more(ctx, stream);
+            request(ctx, stream, is_sent)
         }
-        stream.client_sent = u8::from(is_sent);
-        true
-    } else {
-        (stream.client_sent == 1) == is_sent
-    };
-    if is_client {
-        from_client(ctx, stream, first)
-    } else {
-        from_server(ctx, stream, segment, first)
+        exchange::ASKED if is_client => {
+            if begins(words(ctx, segment)) == Begins::Request {
+                return hand_over(ctx, stream);
+            }
+            // More of the request.
+            Taken::Yes
+        }
+        exchange::ASKED => answer(ctx, stream, segment),
+        _ => {
+            if is_answer(words(ctx, segment)[0]) {
+                count(loss::HTTP_PIPELINED);
+            }
+            if segment.pushes {
+                more(ctx, stream);
+            }
+            Taken::Yes
+        }
     }
 }
 
+/// What may be a request, where one is waited for.
 #[inline(always)]
-fn from_client(ctx: &SkBuffContext, stream: &mut Stream, first: Begins) -> Taken {
-    if stream.exchange == exchange::ASKED {
-        if first == Begins::Request {
-            return hand_over(ctx, stream);
-        }
-        // More of the request.
-        return Taken::Yes;
-    }
-    if first != Begins::Request {
-        return Taken::Yes;
-    }
-    if stream.exchange == exchange::ANSWERED {
-        let _none = http_more(ctx.skb.skb);
-    }
-    if http_asked(ctx.skb.skb) == 1 {
-        stream.exchange = exchange::ASKED;
-        Taken::Yes
-    } else {
-        stream.exchange = exchange::HANDED_ON;
-        Taken::No
-    }
+fn request(ctx: &SkBuffContext, stream: &mut Stream, is_sent: bool) -> Taken {
+    let (next, taken) = match http_asked(ctx.skb.skb, stream, u32::from(is_sent)) {
+        asked::KEPT => (exchange::ASKED, Taken::Yes),
+        asked::NOT_SIMPLE => (exchange::HANDED_ON, Taken::No),
+        // Something else, such as an answer whose request came before the agent.
+        _ => return Taken::Yes,
+    };
+    stream.exchange = next;
+    stream.client_sent = u8::from(is_sent);
+    stream.begun = 0;
+    taken
 }
 
 /// A request came before the one before it was answered: from here on the agent gets everything, and first what it
@@ -121,34 +121,40 @@ fn hand_over(ctx: &SkBuffContext, stream: &mut Stream) -> Taken {
     Taken::No
 }
 
+/// What comes from a server that was asked.
 #[inline(always)]
-fn from_server(
-    ctx: &SkBuffContext,
-    stream: &mut Stream,
-    segment: &Segment,
-    first: Begins,
-) -> Taken {
-    if stream.exchange == exchange::ASKED {
-        if first != Begins::Answer {
-            return Taken::NotHttp;
-        }
-        return match http_answered(ctx.skb.skb, 0) {
-            // An interim answer.
-            0 => Taken::Yes,
-            101 => Taken::NotHttp,
-            _ => {
-                stream.exchange = exchange::ANSWERED;
-                Taken::Yes
-            }
-        };
+fn answer(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment) -> Taken {
+    let words = words(ctx, segment);
+    if !is_answer(words[0]) {
+        return Taken::NotHttp;
     }
-    if first == Begins::Answer {
-        count(loss::HTTP_PIPELINED);
+    if stream.begun == 0 {
+        stream.begun = 1;
+        stream.answer = segment.position;
     }
-    if segment.pushes {
-        let _none = http_more(ctx.skb.skb);
+    let Some(status) = status(words) else {
+        return Taken::Yes;
+    };
+    let code = status & CODE;
+    // An interim answer, unless the connection changes to another protocol.
+    if code < 200 && code != 101 {
+        return Taken::Yes;
+    }
+    let _none = http_answered(ctx.skb.skb, stream, status, 0);
+    stream.exchange = exchange::ANSWERED;
+    if code == 101 {
+        return Taken::NotHttp;
     }
     Taken::Yes
+}
+
+/// Counts what has come of an answer since it was counted last, if anything.
+#[inline(always)]
+fn more(ctx: &SkBuffContext, stream: &mut Stream) {
+    let server = stream.half(stream.client_sent != 1);
+    if server.next.wrapping_sub(stream.answer) != stream.counted {
+        let _none = http_more(ctx.skb.skb, stream);
+    }
 }
 
 /// The connection ends.
@@ -169,12 +175,10 @@ pub(super) fn end(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment) {
             } else {
                 how::CLOSED
             };
-            let _none = http_answered(ctx.skb.skb, u32::from(why));
+            let _none = http_answered(ctx.skb.skb, stream, 0, u32::from(why));
             stream.exchange = exchange::NONE;
         }
-        exchange::ANSWERED => {
-            let _none = http_more(ctx.skb.skb);
-        }
+        exchange::ANSWERED => more(ctx, stream),
         _ => {}
     }
 }
@@ -195,27 +199,40 @@ pub(super) fn head_of<'a>(sock: *mut bpf_sock, flags: u32) -> Option<&'a mut Hea
     }
 }
 
-/// Keeps the request that the packet begins with. 0 if it is none that the kernel can count. A function of its own
-/// for the verifier: see `http_hand_on`.
+/// What [`http_asked`] says of a packet.
+mod asked {
+    /// It is a request, and kept.
+    pub(super) const KEPT: i32 = 1;
+    /// It is a request that the kernel cannot count.
+    pub(super) const NOT_SIMPLE: i32 = 2;
+}
+
+/// Keeps the request that the packet begins with; 0 if it is none. A function of its own for the verifier: see
+/// `http_hand_on`.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn http_asked(skb: *mut __sk_buff) -> i32 {
+pub extern "C" fn http_asked(skb: *mut __sk_buff, stream: *mut Stream, is_sent: u32) -> i32 {
     let ctx = SkBuffContext::new(skb);
-    let Some(segment) = Segment::of(&ctx) else {
-        return 0;
-    };
-    let Some((sock, stream)) = stream_of(&ctx, 0) else {
+    // SAFETY: the verifier sees to it that there is a stream behind it, or null.
+    let (Some(stream), Some(segment), Some(sock)) = (
+        unsafe { stream.as_mut() },
+        Segment::of(&ctx),
+        super::sock_of(&ctx),
+    ) else {
         return 0;
     };
     let Some(head) = head_of(sock, BPF_SK_STORAGE_GET_F_CREATE) else {
         count(loss::HTTP_STREAM_FULL);
-        return 0;
+        return asked::NOT_SIMPLE;
     };
     let mut want = u64::from(segment.length);
     // SAFETY: copies a register to itself: see `hand_on`.
     unsafe { core::arch::asm!("{0} = {0}", inout(reg) want) };
     if want < 16 {
-        return 0;
+        return match begins(words(&ctx, &segment)) {
+            Begins::Request => asked::NOT_SIMPLE,
+            _ => 0,
+        };
     }
     if want > HEAD as u64 {
         want = HEAD as u64;
@@ -229,31 +246,17 @@ pub extern "C" fn http_asked(skb: *mut __sk_buff) -> i32 {
             want as u32,
         )
     };
-    if failed != 0 {
+    if failed != 0 || !is_request(head.bytes[0], head.bytes[1]) {
         return 0;
     }
     head.captured = want as u32;
     head.start = segment.position;
-    head.time_ns = stream.half(stream.client_sent == 1).time_ns;
-    head.counted = 0;
-    head.begun = 0;
+    head.time_ns = stream.half(is_sent == 1).time_ns;
     let Line::Of { length, truncated } = line(head, want as u32, segment.length) else {
-        return 0;
+        return asked::NOT_SIMPLE;
     };
     head.line = length;
     head.key.how = if truncated { how::TRUNCATED } else { 0 };
-    key::ends(&ctx, &segment, stream, head);
-    1
-}
-
-impl Half {
-    /// The position after the latest byte.
-    pub(super) fn end(&self) -> u32 {
-        self.next
-    }
-
-    /// When the latest byte was seen.
-    pub(super) fn at(&self) -> u64 {
-        self.time_ns
-    }
+    key::ends(&ctx, &segment, stream.netns, is_sent == 1, head);
+    asked::KEPT
 }

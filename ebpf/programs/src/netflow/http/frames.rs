@@ -1,9 +1,9 @@
 //! HTTP/2: everything but the payload of large DATA frames.
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
-use weir_ebpf_common::http::{MOST_CAPTURED, protocol};
+use weir_ebpf_common::http::{MOST_CAPTURED, protocol, words::is_preface};
 
-use super::{Half, Stream, hand_on::hand_on, segment::Segment};
+use super::{Stream, first::words, half::Half, hand_on::hand_on, segment::Segment};
 
 /// Of a frame's header (RFC 9113, 4.1): length (3), type (1), flags (1), stream (4).
 const HEADER: u32 = 9;
@@ -41,7 +41,7 @@ pub(super) fn frames(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment
     if half.walk == 0 {
         half.walk = BEGUN;
         // The client's first frame comes after its preface; a server has none.
-        if super::first::begins(ctx, segment) == super::first::Begins::Http2 {
+        if is_preface(words(ctx, segment)[0]) {
             at = PREFACE;
         }
     }

@@ -17,28 +17,32 @@ use weir_ebpf_common::{
 use super::{
     Stream,
     counted::{HEAD, head_of},
-    segment::Segment,
+    segment::{Peers, Segment},
     stream_of,
 };
 use crate::{
     maps::{FACTS_IN_SOCKETS, HTTP_EVENTS, HTTP_WAKE_AT, count},
-    read::AF_INET,
     store::{ByAddress, InSocket, Store as _},
-    udp::{key::head, untyped},
+    udp::untyped,
 };
 
 /// A piece with room for its bytes. Few sizes, known to the verifier.
 #[repr(C)]
-struct Slot<const ROOM: usize> {
-    piece: Piece,
-    bytes: [u8; ROOM],
+pub(crate) struct Slot<const ROOM: usize> {
+    pub(super) piece: Piece,
+    pub(super) bytes: [u8; ROOM],
 }
-
-/// A mask that lets the longest IP header pass: 60 bytes.
-const LONGEST_HEADER: usize = 0x3f;
 
 const SMALL: usize = 112;
 const MEDIUM: usize = 624;
+
+/// Says where a piece is from.
+#[inline(always)]
+pub(super) fn place(piece: &mut Piece, peers: &Peers) {
+    (piece.local, piece.remote) = (peers.local, peers.remote);
+    (piece.local_port, piece.remote_port) = (peers.local_port, peers.remote_port);
+    piece.netns = peers.netns;
+}
 
 /// Which way a piece goes, in the last argument of [`http_hand_on`]; the rest of it is the protocol.
 const SENT: u32 = 1 << 8;
@@ -147,7 +151,6 @@ impl Source<'_> {
             (&stream.received, &stream.sent)
         };
         piece.socket = stream.socket;
-        piece.netns = stream.netns;
         piece.time_ns = half.time_ns;
         piece.other_time_ns = other.time_ns;
         piece.other_position = other.next;
@@ -159,37 +162,8 @@ impl Source<'_> {
         piece.protocol = self.protocol;
         piece.reserved = 0;
         own(&mut piece.owner, facts(self.sock).map(|facts| &*facts));
-        self.address(piece);
-    }
-
-    #[inline(always)]
-    fn address(&self, piece: &mut Piece) {
-        let (source, destination): ([u32; 4], [u32; 4]) = if self.segment.family == AF_INET {
-            let [source, destination]: [u32; 2] = head(self.ctx, 12).unwrap_or_default();
-            ([source, 0, 0, 0], [destination, 0, 0, 0])
-        } else {
-            (
-                head(self.ctx, 8).unwrap_or_default(),
-                head(self.ctx, 24).unwrap_or_default(),
-            )
-        };
-        // The verifier has forgotten how long an IP header can be.
-        let header = self.segment.header as usize & LONGEST_HEADER;
-        let ports: u32 = head(self.ctx, header).unwrap_or_default();
-        let (from, to) = (
-            u16::from_be(ports as u16),
-            u16::from_be((ports >> 16) as u16),
-        );
-        (
-            piece.local,
-            piece.remote,
-            piece.local_port,
-            piece.remote_port,
-        ) = if self.is_sent {
-            (source, destination, from, to)
-        } else {
-            (destination, source, to, from)
-        };
+        let peers = self.segment.peers(self.ctx, self.is_sent, stream.netns);
+        place(piece, &peers);
     }
 }
 

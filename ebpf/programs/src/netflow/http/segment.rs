@@ -32,6 +32,23 @@ pub(crate) struct Segment {
     pub(super) pushes: bool,
 }
 
+/// Who speaks with whom; a key without gaps.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Peers {
+    /// Address: 16 bytes in network order; IPv4 in the first four.
+    pub(super) local: [u32; 4],
+    pub(super) remote: [u32; 4],
+    /// Host byte order.
+    pub(super) local_port: u16,
+    pub(super) remote_port: u16,
+    /// Inode of the network namespace.
+    pub(super) netns: u32,
+}
+
+/// A mask that lets the longest IP header pass: 60 bytes.
+const LONGEST_HEADER: usize = 0x3f;
+
 impl Segment {
     /// `None` for everything that carries no TCP payload and ends nothing. Packets with IPv6 extension headers count
     /// as such: no stack sends them with TCP unasked.
@@ -73,6 +90,39 @@ impl Segment {
             resets,
             pushes: flags & PSH != 0,
         })
+    }
+
+    /// The ends of the connection, as its end in `netns` sees them.
+    #[inline(always)]
+    pub(super) fn peers(&self, ctx: &SkBuffContext, is_sent: bool, netns: u32) -> Peers {
+        let (source, destination): ([u32; 4], [u32; 4]) = if self.family == AF_INET {
+            let [source, destination]: [u32; 2] = head(ctx, 12).unwrap_or_default();
+            ([source, 0, 0, 0], [destination, 0, 0, 0])
+        } else {
+            (
+                head(ctx, 8).unwrap_or_default(),
+                head(ctx, 24).unwrap_or_default(),
+            )
+        };
+        // The verifier has forgotten how long an IP header can be.
+        let header = self.header as usize & LONGEST_HEADER;
+        let ports: u32 = head(ctx, header).unwrap_or_default();
+        let (from, to) = (
+            u16::from_be(ports as u16),
+            u16::from_be((ports >> 16) as u16),
+        );
+        let (local, remote, local_port, remote_port) = if is_sent {
+            (source, destination, from, to)
+        } else {
+            (destination, source, to, from)
+        };
+        Peers {
+            local,
+            remote,
+            local_port,
+            remote_port,
+            netns,
+        }
     }
 
     #[inline(always)]

@@ -3,17 +3,13 @@
 use core::arch::asm;
 
 use aya_ebpf::programs::SkBuffContext;
-use weir_ebpf_common::http::{LINE, how};
-
-use super::{HEAD, Head};
-use crate::{
-    http::{Stream, segment::Segment},
-    read::AF_INET,
-    udp::key::head as packet_head,
+use weir_ebpf_common::http::{
+    LINE, how,
+    words::{first_of, where_is},
 };
 
-/// The end of a head, as the bytes are read one after the other.
-const END: u32 = 0x0d0a_0d0a;
+use super::{HEAD, Head};
+use crate::http::segment::Segment;
 
 /// Method and path of a request.
 pub(super) enum Line {
@@ -35,68 +31,70 @@ fn below(index: u64, limit: u64) -> Option<usize> {
     (index < limit).then_some(index as usize)
 }
 
+/// The word at an index; words are looked at whole, byte by byte would take many times as long.
 #[inline(always)]
-fn byte(bytes: *const u8, at: u64) -> u8 {
-    match below(at, HEAD as u64) {
+fn word(words: *const u64, at: u64) -> u64 {
+    match below(at, HEAD as u64 / 8) {
         // SAFETY: less than there are.
-        Some(at) => unsafe { bytes.add(at).read_volatile() },
+        Some(at) => unsafe { words.add(at).read_volatile() },
         None => 0,
     }
 }
 
 #[inline(always)]
-fn set(line: *mut u8, at: u64, byte: u8) {
-    if let Some(at) = below(at, LINE as u64) {
+fn set(line: *mut u64, at: u64, word: u64) {
+    if let Some(at) = below(at, LINE as u64 / 8) {
         // SAFETY: less than there are.
-        unsafe { line.add(at).write_volatile(byte) };
+        unsafe { line.add(at).write_volatile(word) };
     }
 }
 
 /// Copies method and path to the key. `length` is of the whole segment.
 #[inline(always)]
 pub(super) fn line(head: &mut Head, captured: u32, length: u32) -> Line {
-    let bytes = (&raw const head.bytes).cast::<u8>();
-    let to = (&raw mut head.key.line).cast::<u8>();
+    let from = (&raw const head.bytes).cast::<u64>();
+    let to = (&raw mut head.key.line).cast::<u64>();
     let before = head.line;
-    let mut spaces = 0u64;
-    let mut at = 0u64;
-    let mut ended = 0u32;
-    while at < LINE as u64 {
-        if at >= u64::from(captured) {
-            return Line::None;
+    let (mut end, mut ended) = (LINE as u64, 0);
+    let mut at = 0;
+    while at < LINE as u64 / 8 {
+        let word = word(from, at);
+        let returns = where_is(b'\r', word);
+        let mut stops = where_is(b' ', word) | where_is(b'?', word) | returns;
+        if at == 0 {
+            // The space after the method.
+            stops &= stops.wrapping_sub(1);
         }
-        let byte = byte(bytes, at);
-        if byte == b' ' {
-            spaces += 1;
-            if spaces == 2 {
-                ended = 1;
-                break;
+        if stops != 0 {
+            let (first, index) = first_of(stops);
+            if returns & (first << 7) != 0 {
+                return Line::None;
             }
-        }
-        if byte == b'?' {
-            ended = 1;
+            set(to, at, word & (first - 1));
+            (end, ended) = (at * 8 + index, 1);
             break;
         }
-        if byte == b'\r' {
-            return Line::None;
-        }
-        set(to, at, byte);
+        set(to, at, word);
         at += 1;
     }
     // Through memory: what follows is verified once, and not for each length that a line can have.
     // SAFETY: fields of the head.
     let (end, ended) = unsafe {
-        (&raw mut head.line).write_volatile(at as u32);
+        (&raw mut head.line).write_volatile(end as u32);
         (&raw mut head.reserved).write_volatile(ended);
         (
             u64::from((&raw const head.line).read_volatile()),
-            (&raw const head.reserved).read_volatile() == 1,
+            (&raw const head.reserved).read_volatile(),
         )
     };
+    // What was found must be of this request, and not of one before.
+    if end + u64::from(ended) > u64::from(captured) {
+        return Line::None;
+    }
     // What an earlier and longer line has left.
-    let mut zero = end;
-    while zero < LINE as u64 {
-        if zero >= u64::from(before) {
+    let mut zero = end / 8 + 1;
+    while zero < LINE as u64 / 8 {
+        if zero * 8 >= u64::from(before) {
             break;
         }
         set(to, zero, 0);
@@ -110,60 +108,60 @@ pub(super) fn line(head: &mut Head, captured: u32, length: u32) -> Line {
             (&raw const head.captured).read_volatile(),
         )
     };
-    if length <= HEAD as u32 && is_several(bytes, end, captured) {
+    if length <= HEAD as u32 && is_several(from, end, captured) {
         return Line::None;
     }
     Line::Of {
         length: end as u32,
-        truncated: !ended,
+        truncated: ended == 0,
     }
 }
 
 /// Whether a request without a body is followed by something in the same segment: by another request.
 #[inline(always)]
-fn is_several(bytes: *const u8, from: u64, captured: u32) -> bool {
-    if !matches!(byte(bytes, 0), b'G' | b'H' | b'D' | b'O') {
+fn is_several(words: *const u64, from: u64, captured: u32) -> bool {
+    if !matches!(word(words, 0) as u8, b'G' | b'H' | b'D' | b'O') {
         return false;
     }
-    let mut latest = 0u32;
-    let mut at = from;
-    while at < HEAD as u64 {
-        if at >= u64::from(captured) {
+    let mut before = 0;
+    let mut at = from / 8;
+    while at < HEAD as u64 / 8 {
+        if at * 8 >= u64::from(captured) {
             return false;
         }
-        latest = latest << 8 | u32::from(byte(bytes, at));
-        at += 1;
-        if latest == END {
-            return at != u64::from(captured);
+        let newlines = where_is(b'\n', word(words, at));
+        // An empty line: one newline two bytes after another. Lines of one byte look the same; what is handed on
+        // needlessly is counted as well.
+        let empty = newlines & (newlines << 16 | before);
+        if empty != 0 {
+            let (_, index) = first_of(empty);
+            return at * 8 + index + 1 < u64::from(captured);
         }
+        before = newlines >> 48;
+        at += 1;
     }
     false
 }
 
 /// Fills in who speaks with whom.
 #[inline(always)]
-pub(super) fn ends(ctx: &SkBuffContext, segment: &Segment, stream: &Stream, head: &mut Head) {
+pub(super) fn ends(
+    ctx: &SkBuffContext,
+    segment: &Segment,
+    netns: u32,
+    is_sent: bool,
+    head: &mut Head,
+) {
     let key = &mut head.key;
-    let is_sent = stream.client_sent == 1;
-    let (source, destination): ([u32; 4], [u32; 4]) = if segment.family == AF_INET {
-        let [source, destination]: [u32; 2] = packet_head(ctx, 12).unwrap_or_default();
-        ([source, 0, 0, 0], [destination, 0, 0, 0])
+    let peers = segment.peers(ctx, is_sent, netns);
+    (key.local, key.remote) = (peers.local, peers.remote);
+    key.port = if is_sent {
+        peers.remote_port
     } else {
-        (
-            packet_head(ctx, 8).unwrap_or_default(),
-            packet_head(ctx, 24).unwrap_or_default(),
-        )
+        peers.local_port
     };
-    (key.local, key.remote) = if is_sent {
-        (source, destination)
-    } else {
-        (destination, source)
-    };
-    let ports: u32 = packet_head(ctx, segment.header as usize & 0x3f).unwrap_or_default();
-    // A request goes to the server.
-    key.port = u16::from_be((ports >> 16) as u16);
     key.family = segment.family;
-    key.netns = stream.netns;
+    key.netns = netns;
     if !is_sent {
         key.how |= how::SERVER;
     }

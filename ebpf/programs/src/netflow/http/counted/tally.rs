@@ -6,9 +6,8 @@
 )]
 
 use aya_ebpf::{
-    EbpfContext as _,
-    bindings::{__sk_buff, BPF_NOEXIST},
-    helpers::{bpf_get_smp_processor_id, generated::bpf_skb_load_bytes},
+    bindings::{__sk_buff, BPF_NOEXIST, bpf_sock},
+    helpers::bpf_get_smp_processor_id,
     programs::SkBuffContext,
 };
 use weir_ebpf_common::{
@@ -20,65 +19,59 @@ use super::{Head, head_of};
 use crate::{
     http::{
         Stream,
-        hand_on::{http_hand_back, own},
-        segment::Segment,
-        stream_of,
+        half::Half,
+        hand_on::{facts, http_hand_back, own},
+        sock_of,
     },
     maps::{HTTP_EMPTY, HTTP_PERIOD, HTTP_TABLE, count},
     udp::atomic_add,
 };
 
-/// The request was answered, or will not be: `why` is one of [`how`] then. The status; 0 for an interim answer.
+/// The bits of a [`status`] that have the code.
+pub(super) const CODE: u32 = 0xffff;
+/// Set in a [`status`] of HTTP/1.0.
+const OLD: u32 = 1 << 16;
+
+/// The request was answered with a [`status`], or will not be: `why` is one of [`how`] then, and the status 0.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn http_answered(skb: *mut __sk_buff, why: u32) -> i32 {
+pub extern "C" fn http_answered(
+    skb: *mut __sk_buff,
+    stream: *mut Stream,
+    status: u32,
+    why: u32,
+) -> i32 {
     let ctx = SkBuffContext::new(skb);
-    let Some(segment) = Segment::of(&ctx) else {
-        return 0;
-    };
-    let Some((sock, stream)) = stream_of(&ctx, 0) else {
+    // SAFETY: the verifier sees to it that there is a stream behind it, or null.
+    let (Some(stream), Some(sock)) = (unsafe { stream.as_mut() }, sock_of(&ctx)) else {
         return 0;
     };
     let Some(head) = head_of(sock, 0) else {
         return 0;
     };
-    let mut status = 0;
     head.key.how &= how::SERVER | how::TRUNCATED;
-    if why == 0 {
-        if head.begun == 0 {
-            head.begun = 1;
-            head.answer = segment.position;
-        }
-        let Some((code, is_old)) = status_line(&ctx, &segment) else {
-            return 0;
-        };
-        if code < 200 && code != 101 {
-            return 0;
-        }
-        status = code;
-        if is_old {
-            head.key.how |= how::VERSION_1_0;
-        }
-    } else {
-        head.key.how |= why as u16;
+    head.key.how |= why as u16;
+    if status & OLD != 0 {
+        head.key.how |= how::VERSION_1_0;
     }
-    head.key.status = status;
-    let Some(tally) = entry(&ctx, sock, head) else {
-        count(loss::HTTP_TABLE_FULL);
-        return i32::from(status);
-    };
+    head.key.status = status as u16;
     let (client, server) = halves(stream);
     let request = u64::from(client.end().wrapping_sub(head.start));
-    let answer = if head.begun == 0 {
+    let latency = server.at().saturating_sub(client.at());
+    let answer = if stream.begun == 0 {
         0
     } else {
-        u64::from(server.end().wrapping_sub(head.answer))
+        u64::from(server.end().wrapping_sub(stream.answer))
     };
-    head.counted = answer as u32;
+    stream.counted = answer as u32;
     let (read, written) = if stream.client_sent == 1 {
         (answer, request)
     } else {
         (request, answer)
+    };
+    let Some(tally) = entry(&ctx, sock, stream, head) else {
+        count(loss::HTTP_TABLE_FULL);
+        return 0;
     };
     // SAFETY: map memory; every CPU adds atomically.
     unsafe {
@@ -87,32 +80,33 @@ pub extern "C" fn http_answered(skb: *mut __sk_buff, why: u32) -> i32 {
         atomic_add(&raw mut (*tally).bytes_out, written);
     }
     if why == 0 {
-        add_latency(tally, server.at().saturating_sub(client.at()));
+        add_latency(tally, latency);
     }
-    i32::from(status)
+    0
 }
 
 /// Counts what has come of an answer since it was counted last.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn http_more(skb: *mut __sk_buff) -> i32 {
+pub extern "C" fn http_more(skb: *mut __sk_buff, stream: *mut Stream) -> i32 {
     let ctx = SkBuffContext::new(skb);
-    let Some((sock, stream)) = stream_of(&ctx, 0) else {
+    // SAFETY: the verifier sees to it that there is a stream behind it, or null.
+    let (Some(stream), Some(sock)) = (unsafe { stream.as_mut() }, sock_of(&ctx)) else {
         return 0;
     };
     let Some(head) = head_of(sock, 0) else {
         return 0;
     };
     let (_, server) = halves(stream);
-    let whole = server.end().wrapping_sub(head.answer);
-    let more = whole.wrapping_sub(head.counted);
+    let whole = server.end().wrapping_sub(stream.answer);
+    let more = whole.wrapping_sub(stream.counted);
     if more == 0 || more.cast_signed() < 0 {
         return 0;
     }
-    let Some(tally) = entry(&ctx, sock, head) else {
+    let Some(tally) = entry(&ctx, sock, stream, head) else {
         return 0;
     };
-    head.counted = whole;
+    stream.counted = whole;
     // SAFETY: map memory; every CPU adds atomically.
     unsafe {
         let to = if stream.client_sent == 1 {
@@ -127,7 +121,7 @@ pub extern "C" fn http_more(skb: *mut __sk_buff) -> i32 {
 
 /// The client's direction and the server's.
 #[inline(always)]
-fn halves(stream: &Stream) -> (&super::Half, &super::Half) {
+fn halves(stream: &Stream) -> (&Half, &Half) {
     if stream.client_sent == 1 {
         (&stream.sent, &stream.received)
     } else {
@@ -135,36 +129,35 @@ fn halves(stream: &Stream) -> (&super::Half, &super::Half) {
     }
 }
 
-/// The status code, and whether the version is 1.0.
+/// The status code of an answer that begins so, and [`OLD`] if its version is 1.0.
 #[inline(always)]
-fn status_line(ctx: &SkBuffContext, segment: &Segment) -> Option<(u16, bool)> {
+pub(super) fn status([first, second]: [u64; 2]) -> Option<u32> {
     // `HTTP/1.1 200`
-    let mut words = [0u32; 3];
-    let to: *mut [u32; 3] = &raw mut words;
-    // SAFETY: the helper writes as many bytes as there is room for.
-    let failed = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), segment.payload, to.cast(), 12) };
-    if failed != 0 {
-        return None;
-    }
-    let [space, hundreds, tens, ones] = words[2].to_le_bytes();
-    let digit = |byte: u8| u16::from(byte.wrapping_sub(b'0'));
+    let [space, hundreds, tens, ones, ..] = second.to_le_bytes();
+    let digit = |byte: u8| u32::from(byte.wrapping_sub(b'0'));
     let (hundreds, tens, ones) = (digit(hundreds), digit(tens), digit(ones));
     if space != b' ' || hundreds > 9 || tens > 9 || ones > 9 {
         return None;
     }
-    let minor = (words[1] >> 24) as u8;
-    Some((hundreds * 100 + tens * 10 + ones, minor == b'0'))
+    let version = if (first >> 56) as u8 == b'0' { OLD } else { 0 };
+    Some(hundreds * 100 + tens * 10 + ones | version)
 }
 
 /// The entry of the request's key, made if there is none yet.
 #[inline(always)]
 fn entry(
     ctx: &SkBuffContext,
-    sock: *mut aya_ebpf::bindings::bpf_sock,
+    sock: *mut bpf_sock,
+    stream: &mut Stream,
     head: &mut Head,
 ) -> Option<*mut HttpTally> {
-    let facts = crate::http::hand_on::facts(sock).map(|facts| &*facts);
-    head.key.pid = facts.map_or(0, |facts| facts.pid);
+    let period = HTTP_PERIOD.get(0).map_or(0, |period| u32::from(*period));
+    // Who owns a connection hardly ever changes, and every look costs.
+    if stream.pid == 0 || stream.pid_period != period {
+        stream.pid = facts(sock).map_or(0, |facts| facts.pid);
+        stream.pid_period = period;
+    }
+    head.key.pid = stream.pid;
     if let Some(found) = HTTP_TABLE.get_ptr_mut(&head.key) {
         return Some(found);
     }
@@ -175,7 +168,10 @@ fn entry(
     let made = HTTP_TABLE.get_ptr_mut(&head.key)?;
     if is_new {
         // SAFETY: map memory; only the CPU that has made the entry writes its owner.
-        own(unsafe { &mut (*made).owner }, facts);
+        own(
+            unsafe { &mut (*made).owner },
+            facts(sock).map(|facts| &*facts),
+        );
         if head.key.how & how::SERVER == 0 {
             let _none = http_hand_back(ctx.skb.skb, 1);
         }
