@@ -97,6 +97,7 @@ impl Received {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+#[expect(clippy::print_stdout, reason = "rate and times are a result")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edited_script_takes_effect_within_a_second_and_no_point_is_lost_doubled_or_half_edited()
 {
