@@ -2,6 +2,7 @@
 
 mod counted;
 mod grpc;
+mod hostile;
 mod servers;
 mod streams;
 mod upgraded;

@@ -1,6 +1,8 @@
 //! What heads, gaps and what is no HTTP mean for a connection.
 
-use super::{Http1, RECEIVED, Step, Upgraded, chunks::Chunks, dialogue::Answered, half::State};
+use super::{
+    Http1, RECEIVED, SENT, Step, Upgraded, chunks::Chunks, dialogue::Answered, half::State,
+};
 use crate::httpflow::{
     context::{After, Context},
     head::{AnswerHead, Framing, Parsed, RequestHead, answer_head, cut_head, request_head},
@@ -199,11 +201,12 @@ impl Http1 {
 
     /// A request's head that has not come to its end will not.
     pub(super) fn cut_request(&mut self, context: &mut Context<'_>) {
-        let Some(client) = self.client else {
-            return;
+        let begun = |side: &usize| {
+            let half = &self.halves[*side];
+            matches!(half.state, State::Head) && self.is_client(*side, &half.buffer)
         };
-        let half = &mut self.halves[client];
-        if matches!(half.state, State::Head) {
+        if let Some(client) = [RECEIVED, SENT].into_iter().find(begun) {
+            let half = &mut self.halves[client];
             let buffer = std::mem::take(&mut half.buffer);
             let start = half.at - buffer.len() as u64;
             self.cut(client, start, &buffer, context);
@@ -217,7 +220,7 @@ impl Http1 {
         let lines = cut_head(bytes).unwrap_or_default();
         if self.is_client(side, bytes) {
             if let Parsed::Whole(mut head, _) =
-                request_head(&lines, side == super::SENT, context.redactions)
+                request_head(&lines, side == SENT, context.redactions)
             {
                 head.framing = Framing::Unseen;
                 self.client = Some(side);

@@ -60,6 +60,8 @@ pub(crate) mod phase {
     pub(crate) const HELLO: u8 = 3;
     /// Nothing of interest.
     pub(crate) const IGNORED: u8 = 4;
+    /// What HTTP/1 has changed to, before the client has spoken it.
+    pub(crate) const SWITCHED: u8 = 5;
 }
 
 /// How far an exchange is.
@@ -238,6 +240,7 @@ fn payload(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent:
             Looked::On
         }
         phase::HELLO => hello(ctx, stream, segment, is_sent),
+        phase::SWITCHED => switched(ctx, stream, segment, is_sent),
         _ => new(ctx, stream, segment, is_sent, is_turn),
     }
 }
@@ -304,6 +307,25 @@ fn http1(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent: b
     half.in_a_row = half.in_a_row.saturating_add(1);
     half.handed = half.handed.saturating_add(segment.length);
     hand_on(ctx, (is_sent, protocol::HTTP1), (0, segment.length));
+    Looked::On
+}
+
+/// The client's first bytes say whether it is HTTP/2. What a server says before is taken for that: it may be the answer
+/// to the request that asked for the change.
+#[inline(always)]
+fn switched(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent: bool) -> Looked {
+    if (stream.client_sent == 1) == is_sent {
+        if begins(words(ctx, segment)) != Begins::Http2 {
+            return Looked::Enough;
+        }
+        stream.phase = phase::HTTP2;
+    } else {
+        stream.looks += 1;
+        if stream.looks > MOST_IN_A_ROW {
+            return Looked::Enough;
+        }
+    }
+    frames(ctx, stream, segment, is_sent);
     Looked::On
 }
 

@@ -73,6 +73,21 @@ fn a_head_that_never_ends_takes_no_more_than_its_room() {
 }
 
 #[test]
+fn a_head_that_is_left_unfinished_is_a_request_without_an_answer() {
+    for is_server in [true, false] {
+        let mut wire = Wire::new(is_server);
+        wire.ask("GET /slow HTTP/1.1\r\nHost: here\r\n")
+            .ask("X: y\r\n");
+        wire.end(flag::FIN);
+        let told = wire.one();
+        assert_eq!((&told.line[..], told.reason), ("GET /slow 1.1", "closed"));
+    }
+    let mut wire = server();
+    wire.ask("GET /cut-in-its-first-li").end(flag::FIN);
+    assert_eq!((wire.told.len(), wire.tally().head_cut), (0, 1));
+}
+
+#[test]
 fn a_head_of_very_many_lines_is_read_as_far_as_its_first() {
     let mut wire = server();
     let bomb = format!("GET /bomb HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(500));

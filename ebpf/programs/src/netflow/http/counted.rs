@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use weir_ebpf_common::{
     http::{
-        HttpKey, how,
+        HttpKey, how, protocol,
         words::{is_answer, is_request},
     },
     loss,
@@ -26,6 +26,8 @@ use self::{
 use super::{
     Stream, exchange,
     first::{Begins, begins, words},
+    hand_on::hand_on,
+    phase,
     segment::Segment,
 };
 use crate::maps::{HTTP_COUNTS, HTTP_HEADS, HTTP_PATIENCE, count};
@@ -79,7 +81,8 @@ pub(super) fn take(
         }
         exchange::ASKED if is_client => {
             if begins(words(ctx, segment)) == Begins::Request {
-                return hand_over(ctx, stream);
+                let answer = stream.half(!is_sent).end();
+                return hand_over(ctx, stream, (segment.position, answer));
             }
             // More of the request.
             Taken::Yes
@@ -113,11 +116,11 @@ fn request(ctx: &SkBuffContext, stream: &mut Stream, is_sent: bool) -> Taken {
 }
 
 /// A request came before the one before it was answered: from here on the agent gets everything, and first what it
-/// has missed.
+/// has missed: the request to the position `end`, when the server had spoken up to `answer`.
 #[inline(always)]
-fn hand_over(ctx: &SkBuffContext, stream: &mut Stream) -> Taken {
+fn hand_over(ctx: &SkBuffContext, stream: &mut Stream, (end, answer): (u32, u32)) -> Taken {
     stream.exchange = exchange::HANDED_ON;
-    let _none = super::hand_on::http_hand_back(ctx.skb.skb, 0);
+    let _none = super::hand_on::http_hand_back(ctx.skb.skb, 0, end, answer);
     Taken::No
 }
 
@@ -140,11 +143,22 @@ fn answer(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment) -> Taken 
     if code < 200 && code != 101 {
         return Taken::Yes;
     }
+    if code == 101 {
+        return switch(ctx, stream, segment);
+    }
     let _none = http_answered(ctx.skb.skb, stream, status, 0);
     stream.exchange = exchange::ANSWERED;
-    if code == 101 {
-        return Taken::NotHttp;
-    }
+    Taken::Yes
+}
+
+/// The connection changes to another protocol. The agent gets the exchange.
+#[inline(always)]
+fn switch(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment) -> Taken {
+    let is_sent = stream.client_sent != 1;
+    let end = stream.half(!is_sent).end();
+    let _taken = hand_over(ctx, stream, (end, segment.position));
+    hand_on(ctx, (is_sent, protocol::HTTP1), (0, segment.length));
+    (stream.phase, stream.looks) = (phase::SWITCHED, 0);
     Taken::Yes
 }
 

@@ -204,10 +204,16 @@ pub(super) fn own(owner: &mut UdpOwner, facts: Option<&Facts>) {
     }
 }
 
-/// Hands on the beginning of a request that the kernel has kept: as the piece that it was, or as a sample.
+/// Hands on the beginning of a request that the kernel has kept: as a sample, or as the piece that it was, with
+/// everything from there to the position `end`. The server had spoken up to the position `answer` then.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn http_hand_back(skb: *mut __sk_buff, is_sample: u32) -> i32 {
+pub extern "C" fn http_hand_back(
+    skb: *mut __sk_buff,
+    is_sample: u32,
+    end: u32,
+    answer: u32,
+) -> i32 {
     let ctx = SkBuffContext::new(skb);
     let Some((sock, stream)) = stream_of(&ctx, 0) else {
         return 0;
@@ -224,13 +230,17 @@ pub extern "C" fn http_hand_back(skb: *mut __sk_buff, is_sample: u32) -> i32 {
     let piece = unsafe { &mut (*slot).piece };
     let is_sent = stream.client_sent == 1;
     let other = stream.half(!is_sent);
-    (piece.other_time_ns, piece.other_position) = (other.time_ns, other.next);
+    (piece.other_time_ns, piece.other_position) = (other.time_ns, answer);
     piece.socket = stream.socket;
     piece.netns = stream.netns;
     piece.time_ns = head.time_ns;
     piece.position = head.start;
     piece.captured = head.captured;
-    piece.length = head.captured;
+    piece.length = if is_sample == 1 {
+        head.captured
+    } else {
+        end.wrapping_sub(head.start)
+    };
     (piece.local, piece.remote) = (head.key.local, head.key.remote);
     // The port of the client is of no use to whoever gets it.
     (piece.local_port, piece.remote_port) = if is_sent {

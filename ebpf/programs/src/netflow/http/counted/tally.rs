@@ -173,7 +173,7 @@ fn entry(
             facts(sock).map(|facts| &*facts),
         );
         if head.key.how & how::SERVER == 0 {
-            let _none = http_hand_back(ctx.skb.skb, 1);
+            let _none = http_hand_back(ctx.skb.skb, 1, 0, 0);
         }
     }
     Some(made)
