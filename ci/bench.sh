@@ -18,3 +18,7 @@ if [ ! -x "$rotel/rotel/rotel-agent" ]; then
     chmod +x "$rotel/rotel/rotel-agent"
 fi
 WEIR_BENCH_ROTEL=$rotel/rotel/rotel-agent cargo run --release -p weir-integration --bin weir-otlp-bench
+
+# Scripts: what a program costs per Point, and what it looks up.
+ci/geoip.sh
+cargo bench -p weir-script

@@ -32,7 +32,7 @@ pub enum Command {
         /// Points as `weir points -o json` prints them, one a line or in a list.
         #[arg(long, value_name = "FILE")]
         input: PathBuf,
-        /// The Points that must come out, in their order; of each only the keys that are given are compared.
+        /// The Points that must come out, in their order; of each only what is given is compared, tags and fields as a whole.
         #[arg(long, value_name = "FILE")]
         expect: Option<PathBuf>,
         /// What it can look up.

@@ -10,6 +10,8 @@ mod http;
 mod kernel;
 #[path = "../../otel-receiver/tests/stories/support/samples.rs"]
 mod samples;
+#[path = "seeds/script.rs"]
+mod script;
 
 use std::{fs, io::Write as _, path::Path};
 
@@ -40,6 +42,7 @@ fn main() {
     intake();
     config();
     disk_queue();
+    script::script();
 }
 
 fn seed(target: &str, name: &str, parts: &[&[u8]]) {

@@ -156,6 +156,7 @@ impl Gateway {
         let live: Vec<Box<dyn Live>> = vec![
             Box::new(Fixed),
             Box::new(settings),
+            Box::new(Arc::clone(&scripts)),
             Box::new(lookups.lookups()),
         ];
         let tasks = Tasks {

@@ -1,12 +1,9 @@
 //! What scripts look up: where it is configured, and how its files are watched.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use metrics::{Counter, Gauge};
-use tokio::{
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use weir_point::Category;
@@ -121,10 +118,9 @@ pub(crate) fn start(
     metrics: &Arc<SelfMetrics>,
 ) -> Result<(Arc<Scripts>, Files), LookupError> {
     let lookups = Arc::new(Lookups::open(settings)?);
-    let every = config.watch;
     let engine = Engine::new(own(&lookups));
     let scripts = Scripts::new(config, engine, shipped(&lookups), metrics);
-    let files = Files::new(lookups, Arc::clone(&scripts), every, metrics);
+    let files = Files::new(lookups, Arc::clone(&scripts), metrics);
     Ok((scripts, files))
 }
 
@@ -140,7 +136,6 @@ fn shipped(lookups: &Lookups) -> &'static [Shipped] {
 pub(crate) struct Files {
     lookups: Arc<Lookups>,
     scripts: Arc<Scripts>,
-    every: Duration,
     has_places: bool,
     unreadable: u64,
     metrics: Metrics,
@@ -175,12 +170,7 @@ impl Files {
         Arc::clone(&self.lookups)
     }
 
-    fn new(
-        lookups: Arc<Lookups>,
-        scripts: Arc<Scripts>,
-        every: Duration,
-        metrics: &Arc<SelfMetrics>,
-    ) -> Self {
+    fn new(lookups: Arc<Lookups>, scripts: Arc<Scripts>, metrics: &Arc<SelfMetrics>) -> Self {
         let gauges = |kind: &str| {
             [&LOOKUP_FILES, &LOOKUP_FILES_BROKEN].map(|own| metrics.gauge(own, &[kind]))
         };
@@ -188,7 +178,6 @@ impl Files {
             has_places: !shipped(&lookups).is_empty(),
             lookups,
             scripts,
-            every,
             unreadable: 0,
             metrics: Metrics {
                 databases: gauges("geoip"),
@@ -200,11 +189,10 @@ impl Files {
         files
     }
 
-    /// Look at the files every so often, until `stop`.
+    /// Look at the files as often as at the folder of scripts, until `stop`.
     pub(crate) async fn watch(mut self, stop: CancellationToken) {
-        let mut ticks = interval(self.every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let mut looks = self.scripts.looks();
+        while stop.run_until_cancelled(looks.next()).await.is_some() {
             let looked = spawn_blocking(move || {
                 self.look();
                 self

@@ -68,6 +68,8 @@ pub enum Form {
     LowerCase,
     /// As a number; what is not a number, such as the merged port `*`, is left out.
     Integer,
+    /// As a number that may have a fraction; what is not a finite number is left out.
+    Decimal,
     /// `https` for `true`, `http` for anything else.
     Scheme,
     /// The whole number of a field.
@@ -303,12 +305,19 @@ impl Attribute {
     pub fn of<'a>(&self, point: &'a Point) -> Option<Cow<'a, str>> {
         match self.form {
             Form::Number | Form::Code | Form::Flag => return self.of_field(point).map(Cow::Owned),
-            Form::Text | Form::LowerCase | Form::Integer | Form::Scheme => {}
+            Form::Text | Form::LowerCase | Form::Integer | Form::Decimal | Form::Scheme => {}
         }
         let value: &Text = point.tags.get(self.tag)?;
         match self.form {
             Form::LowerCase => Some(Cow::Owned(value.to_ascii_lowercase())),
             Form::Integer => value.parse::<i64>().ok().map(|_| Cow::Borrowed(&**value)),
+            Form::Decimal => {
+                let number = value
+                    .parse::<f64>()
+                    .ok()
+                    .filter(|number| number.is_finite());
+                number.map(|_| Cow::Borrowed(&**value))
+            }
             Form::Scheme if value == "true" => Some(Cow::Borrowed("https")),
             Form::Scheme => Some(Cow::Borrowed("http")),
             _ => Some(Cow::Borrowed(value)),

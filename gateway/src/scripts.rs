@@ -4,6 +4,7 @@
 
 mod config;
 mod folder;
+mod live;
 mod pass;
 mod service;
 mod set;
@@ -11,18 +12,13 @@ mod stats;
 mod store;
 
 use std::{
-    collections::BTreeMap,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwap;
-use tokio::{
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use weir_point::{Category, Point, otlp::OtlpBatch};
 use weir_script::{CompileError, Engine};
 
@@ -30,7 +26,7 @@ pub use self::{config::Config, set::Namespace};
 use self::{
     folder::{BadName, Look},
     set::{Key, Set},
-    store::{Store, TooMany},
+    store::{Sources, Store, TooMany},
 };
 use crate::self_metrics::SelfMetrics;
 
@@ -66,7 +62,8 @@ enum LoadError {
 /// All scripts of one gateway.
 #[derive(Debug)]
 pub struct Scripts {
-    config: Config,
+    /// What is configured; in force is what the store has.
+    configured: watch::Sender<Config>,
     /// What runs now.
     set: ArcSwap<Set>,
     store: Mutex<Store>,
@@ -80,23 +77,20 @@ impl Scripts {
         shipped: &[Shipped],
         metrics: &Arc<SelfMetrics>,
     ) -> Arc<Self> {
-        let mut store = Store::new(engine, metrics);
+        let configured = watch::Sender::new(config.clone());
+        let mut store = Store::new(config, engine, metrics);
         store.replace(Namespace::Shipped, sources(shipped));
-        for (namespace, folder) in [
-            (Namespace::Loaded, &config.state),
-            (Namespace::Local, &config.folder),
-        ] {
-            if let Some(folder) = folder {
-                store.replace(namespace, Look::at(folder).read());
-            }
+        if let Some(state) = store.config().state.clone() {
+            store.replace(Namespace::Loaded, Look::at(&state).read());
         }
-        if let Some(folder) = &config.folder {
-            folder::tell_strangers(folder);
+        if let Some(folder) = store.config().folder.clone() {
+            store.replace(Namespace::Local, Look::at(&folder).read());
+            folder::tell_strangers(&folder);
         }
         Arc::new(Self {
-            set: ArcSwap::from_pointee(store.set(config.limits)),
+            configured,
+            set: ArcSwap::from_pointee(store.set()),
             store: Mutex::new(store),
-            config,
         })
     }
 
@@ -115,36 +109,6 @@ impl Scripts {
         pass::otlp(&self.set.load(), batch)
     }
 
-    /// Watch the folder until `stop`.
-    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let Some(folder) = self.config.folder.clone() else {
-            return;
-        };
-        let mut ticks = interval(self.config.watch);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut watch = Watch {
-            latest: Look::at(&folder),
-            taken: None,
-        };
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let (this, folder) = (Arc::clone(&self), folder.clone());
-            let looked = spawn_blocking(move || {
-                if watch.is_due(Look::at(&folder)) {
-                    let sources = watch.latest.read();
-                    // Read in the middle of a change it may be half of it: next time.
-                    if Look::at(&folder) == watch.latest {
-                        this.change(|store| store.replace(Namespace::Local, sources));
-                        watch.taken = Some(watch.latest.clone());
-                    }
-                }
-                watch
-            });
-            // Only a panic ends it, which the task of its own has told.
-            let Ok(looked) = looked.await else { return };
-            watch = looked;
-        }
-    }
-
     fn load(&self, category: Category, name: String, source: &str) -> Result<(), LoadError> {
         folder::check_name(&name)?;
         let key = Key {
@@ -155,7 +119,7 @@ impl Scripts {
         self.change(|store| {
             store.room(&key)?;
             let script = store.compile(source).map_err(LoadError::Mistake)?;
-            if let Some(state) = &self.config.state {
+            if let Some(state) = &store.config().state {
                 let saved = folder::save(state, category, &key.name, source);
                 saved.map_err(|source| LoadError::State {
                     folder: state.clone(),
@@ -177,7 +141,7 @@ impl Scripts {
             if !store.remove(&key) {
                 return Err(LoadError::NotLoaded { name: key.name });
             }
-            let Some(state) = &self.config.state else {
+            let Some(state) = &store.config().state else {
                 return Ok(());
             };
             let forgotten = folder::forget(state, category, &key.name);
@@ -193,7 +157,7 @@ impl Scripts {
         let mut store = self.store();
         let result = change(&mut store);
         // Still locked, so that of two changes the later one is seen.
-        self.set.store(Arc::new(store.set(self.config.limits)));
+        self.set.store(Arc::new(store.set()));
         result
     }
 
@@ -202,30 +166,13 @@ impl Scripts {
     }
 }
 
-fn sources(shipped: &[Shipped]) -> BTreeMap<(Category, String), io::Result<String>> {
+fn sources(shipped: &[Shipped]) -> Sources {
     let shipped = shipped.iter();
     let shipped = shipped.map(|own| {
         let name = (own.category, own.name.to_owned());
         (name, Ok(own.source.to_owned()))
     });
     shipped.collect()
-}
-
-/// What was seen of a folder.
-struct Watch {
-    /// At the latest look.
-    latest: Look,
-    /// What the scripts were read from; `None` before that is certain.
-    taken: Option<Look>,
-}
-
-impl Watch {
-    /// Whether it is to be read: it was the same at two looks, and is another than what was read before.
-    fn is_due(&mut self, look: Look) -> bool {
-        let is_settled = look == self.latest;
-        self.latest = look;
-        is_settled && self.taken.as_ref() != Some(&self.latest)
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,40 @@
 //! The functions that programs can call.
 
+/// What a function of weir says of itself: VRL asks for each part by a method of its own.
+macro_rules! described {
+    (
+        name: $name:literal,
+        category: $category:ident,
+        gives: $($gives:ident)|+,
+        parameters: $parameters:expr,
+        usage: $usage:literal $(,)?
+    ) => {
+        fn identifier(&self) -> &'static str {
+            $name
+        }
+
+        fn category(&self) -> &'static str {
+            vrl::prelude::Category::$category.as_ref()
+        }
+
+        fn return_kind(&self) -> u16 {
+            $(vrl::prelude::kind::$gives)|+
+        }
+
+        fn parameters(&self) -> &'static [vrl::prelude::Parameter] {
+            $parameters
+        }
+
+        fn usage(&self) -> &'static str {
+            $usage
+        }
+
+        fn examples(&self) -> &'static [vrl::prelude::Example] {
+            &[]
+        }
+    };
+}
+
 mod bounded;
 mod cidr;
 mod emit;

@@ -82,6 +82,10 @@ pub(super) fn value<'a>(attribute: &Attribute, point: &'a Point) -> Option<Value
             Ok(number) => Value::Int(number),
             Err(_no_number) => Value::Text(text),
         },
+        Form::Decimal => match text.parse() {
+            Ok(number) => Value::Double(number),
+            Err(_no_number) => Value::Text(text),
+        },
         Form::Flag => Value::Bool(text == "true"),
         Form::Text | Form::LowerCase | Form::Scheme => Value::Text(text),
     })

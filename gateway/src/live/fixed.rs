@@ -13,9 +13,8 @@ type Part = (
     fn(&Config, &mut Config),
 );
 
-/// Listeners cannot move without turning away who is connected, and what they are made with moves with them. Scripts
-/// are read anew from the folders that there were at the start.
-const PARTS: [Part; 5] = [
+/// Listeners cannot move without turning away who is connected, and what they are made with moves with them.
+const PARTS: [Part; 4] = [
     (
         "flow",
         |before, config| before.flow != config.flow,
@@ -30,11 +29,6 @@ const PARTS: [Part; 5] = [
         "otlp_receiver",
         |before, config| before.otlp_receiver != config.otlp_receiver,
         |before, config| config.otlp_receiver.clone_from(&before.otlp_receiver),
-    ),
-    (
-        "scripts",
-        |before, config| before.scripts != config.scripts,
-        |before, config| config.scripts = before.scripts.clone(),
     ),
     (
         "subscription",

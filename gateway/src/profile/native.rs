@@ -61,6 +61,25 @@ const fn remote(scope: Scope) -> [Attribute; 3] {
     ]
 }
 
+const SOURCE_PLACE: &[Attribute] = &[
+    attribute("src_country", Scope::Series),
+    attribute("src_province", Scope::Series),
+    attribute("src_city", Scope::Series),
+    attribute("src_lat", Scope::Record),
+    attribute("src_lon", Scope::Record),
+];
+
+/// Countries are few enough for series of their own, even those of a server's clients.
+const fn destination_place(scope: Scope) -> [Attribute; 5] {
+    [
+        attribute("dst_country", Scope::Series),
+        attribute("dst_province", scope),
+        attribute("dst_city", scope),
+        attribute("dst_lat", Scope::Record),
+        attribute("dst_lon", Scope::Record),
+    ]
+}
+
 /// The times of requests under the name `name`.
 const fn latency(name: &'static str, help: &'static str) -> Histogram {
     Histogram {

@@ -88,6 +88,76 @@ const fn destination(scope: Scope) -> [Attribute; 2] {
     ]
 }
 
+/// Where the local end is. The conventions have `geo.*` for one place: here it is under the end that is there.
+const SOURCE_PLACE: &[Attribute] = &[
+    attribute(
+        "src_country",
+        "weir.source.geo.country.name",
+        Form::Text,
+        Scope::Series,
+    ),
+    attribute(
+        "src_province",
+        "weir.source.geo.region.name",
+        Form::Text,
+        Scope::Series,
+    ),
+    attribute(
+        "src_city",
+        "source.geo.locality.name",
+        Form::Text,
+        Scope::Series,
+    ),
+    attribute(
+        "src_lat",
+        "source.geo.location.lat",
+        Form::Decimal,
+        Scope::Record,
+    ),
+    attribute(
+        "src_lon",
+        "source.geo.location.lon",
+        Form::Decimal,
+        Scope::Record,
+    ),
+];
+
+/// Where the remote end is. Countries are few enough for series of their own, even those of a server's clients.
+const fn destination_place(scope: Scope) -> [Attribute; 5] {
+    [
+        attribute(
+            "dst_country",
+            "weir.destination.geo.country.name",
+            Form::Text,
+            Scope::Series,
+        ),
+        attribute(
+            "dst_province",
+            "weir.destination.geo.region.name",
+            Form::Text,
+            scope,
+        ),
+        attribute(
+            "dst_city",
+            "destination.geo.locality.name",
+            Form::Text,
+            scope,
+        ),
+        attribute(
+            "dst_lat",
+            "destination.geo.location.lat",
+            Form::Decimal,
+            Scope::Record,
+        ),
+        attribute(
+            "dst_lon",
+            "destination.geo.location.lon",
+            Form::Decimal,
+            Scope::Record,
+        ),
+    ]
+}
+
 const fn translated(scope: Scope) -> [Attribute; 2] {
     [
         attribute(

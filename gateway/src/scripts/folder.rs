@@ -1,7 +1,6 @@
 //! A folder of scripts: one folder per category, one file per script.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     io::Read as _,
     os::unix::fs::MetadataExt as _,
@@ -15,6 +14,7 @@ use weir_point::Category;
 use super::{
     MOST_SCRIPTS,
     set::{CATEGORIES, category_name},
+    store::Sources,
 };
 
 /// What the names of files end with.
@@ -75,7 +75,7 @@ impl Look {
     }
 
     /// The texts. A file that cannot be read, or is gone by now, has none.
-    pub(super) fn read(&self) -> BTreeMap<(Category, String), io::Result<String>> {
+    pub(super) fn read(&self) -> Sources {
         let files = self.0.iter();
         files
             .map(|own| ((own.category, own.name.clone()), read(&own.path)))

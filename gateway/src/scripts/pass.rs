@@ -53,8 +53,7 @@ pub(super) fn otlp(set: &Set, batch: OtlpBatch) -> OtlpBatch {
     let Some(chosen) = set.of(batch.signal().category()) else {
         return batch;
     };
-    let mut choice = Choice::new(chosen, batch.signal());
-    if !batch.points().any(|own| choice.of(&own).is_some()) {
+    if !has_script(chosen, &batch) {
         return batch;
     }
     let mut pass = Pass::new(set);
@@ -67,6 +66,18 @@ pub(super) fn otlp(set: &Set, batch: OtlpBatch) -> OtlpBatch {
         }
     }
     encoder.finish()
+}
+
+/// Whether an item of `batch` has a script.
+fn has_script(chosen: &Chosen, batch: &OtlpBatch) -> bool {
+    if batch.signal() == Signal::Metrics {
+        // All data points of a metric have its name, and need not be looked at.
+        let scopes = batch.resource_metrics().flat_map(|own| own.scopes());
+        let mut metrics = scopes.flat_map(|own| own.metrics());
+        return metrics.any(|own| chosen.script(own.name).is_some());
+    }
+    let mut choice = Choice::new(chosen, batch.signal());
+    batch.points().any(|own| choice.of(&own).is_some())
 }
 
 /// Finds the script of an item, once per resource where that decides.

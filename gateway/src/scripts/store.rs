@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    path::Path,
     sync::Arc,
     time::SystemTime,
 };
@@ -10,10 +11,11 @@ use std::{
 use metrics::Gauge;
 use tracing::{error, info};
 use weir_point::Category;
-use weir_script::{CompileError, Engine, Limits};
+use weir_script::{CompileError, Engine};
 
 use super::{
-    MOST_SCRIPTS,
+    Config, MOST_SCRIPTS,
+    folder::{self, Look},
     set::{Key, Namespace, Running, Set, category_name},
     stats::Stats,
 };
@@ -22,6 +24,9 @@ use crate::self_metrics::{SCRIPTS, SCRIPTS_BROKEN, SelfMetrics};
 /// How many scripts the metrics tell apart; series cannot be taken back.
 const MOST_SHOWN: usize = 4096;
 const OTHER: &str = "~other";
+
+/// Texts of scripts, as far as they could be read.
+pub(super) type Sources = BTreeMap<(Category, String), io::Result<String>>;
 
 /// One script of one namespace.
 #[derive(Debug)]
@@ -40,6 +45,7 @@ pub(super) struct Entry {
 /// The scripts of all namespaces.
 #[derive(Debug)]
 pub(super) struct Store {
+    config: Config,
     engine: Engine,
     entries: BTreeMap<Key, Entry>,
     shown: BTreeSet<(Category, String)>,
@@ -53,7 +59,7 @@ pub(super) struct Store {
 pub(super) struct TooMany;
 
 impl Store {
-    pub(super) fn new(engine: Engine, metrics: &Arc<SelfMetrics>) -> Self {
+    pub(super) fn new(config: Config, engine: Engine, metrics: &Arc<SelfMetrics>) -> Self {
         let gauges = Namespace::ALL.map(|own| {
             let labels = [own.name()];
             (
@@ -62,11 +68,53 @@ impl Store {
             )
         });
         Self {
+            config,
             engine,
             entries: BTreeMap::new(),
             shown: BTreeSet::new(),
             gauges,
             metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// What is in force.
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Go over to `config`; `local` is what is in its folder, if that is another one.
+    pub(super) fn go_over(&mut self, config: Config, local: Option<Sources>) {
+        if let Some(local) = local {
+            self.replace(Namespace::Local, local);
+        }
+        if let Some(state) = &config.state
+            && self.config.state != config.state
+        {
+            self.move_to(state);
+        }
+        self.config = config;
+    }
+
+    /// Keep loaded scripts in the folder `state`, with those that are there already.
+    fn move_to(&mut self, state: &Path) {
+        for ((category, name), source) in Look::at(state).read() {
+            let key = Key {
+                category,
+                name,
+                namespace: Namespace::Loaded,
+            };
+            if !self.entries.contains_key(&key) {
+                self.put_if_room(key, source);
+            }
+        }
+        for (key, entry) in &self.entries {
+            if key.namespace == Namespace::Loaded
+                && let Some(source) = &entry.source
+                && let Err(error) = folder::save(state, key.category, &key.name, source)
+            {
+                let (category, folder) = (category_name(key.category), state.display());
+                error!(category, script = key.name, %folder, "loaded script not kept: {error}");
+            }
         }
     }
 
@@ -76,7 +124,7 @@ impl Store {
     }
 
     /// What is to run, of every category and name the first.
-    pub(super) fn set(&self, limits: Limits) -> Set {
+    pub(super) fn set(&self) -> Set {
         for (namespace, (running, broken)) in Namespace::ALL.into_iter().zip(&self.gauges) {
             let of = |is: fn(&Entry) -> bool| {
                 let own = self.entries.iter();
@@ -88,7 +136,7 @@ impl Store {
         }
         let compiled = self.entries.iter();
         let compiled = compiled.filter_map(|(key, entry)| Some((key, entry.running.as_ref()?)));
-        Set::new(compiled, limits)
+        Set::new(compiled, self.config.limits)
     }
 
     /// Compile a text.
@@ -106,7 +154,7 @@ impl Store {
 
     /// Take the text of `key`, if it is another than before. One that does not compile is remembered as a mistake,
     /// and what ran before keeps running.
-    pub(super) fn put(&mut self, key: Key, source: io::Result<String>) {
+    fn put(&mut self, key: Key, source: io::Result<String>) {
         let source = match source {
             Ok(source) => source,
             Err(error) => {
@@ -159,11 +207,7 @@ impl Store {
     }
 
     /// `sources` are all scripts of `namespace`.
-    pub(super) fn replace(
-        &mut self,
-        namespace: Namespace,
-        sources: BTreeMap<(Category, String), io::Result<String>>,
-    ) {
+    pub(super) fn replace(&mut self, namespace: Namespace, sources: Sources) {
         let gone = self.entries.keys().filter(|key| {
             // Cloned to compare; a folder changes rarely.
             key.namespace == namespace && !sources.contains_key(&(key.category, key.name.clone()))
@@ -177,10 +221,14 @@ impl Store {
                 name,
                 namespace,
             };
-            match self.room(&key) {
-                Ok(()) => self.put(key, source),
-                Err(too_many) => tell(&key, &too_many.to_string()),
-            }
+            self.put_if_room(key, source);
+        }
+    }
+
+    fn put_if_room(&mut self, key: Key, source: io::Result<String>) {
+        match self.room(&key) {
+            Ok(()) => self.put(key, source),
+            Err(too_many) => tell(&key, &too_many.to_string()),
         }
     }
 

@@ -195,6 +195,7 @@ async fn a_million_label_sets_take_no_more_than_the_budget_and_lose_nothing() {
     const BUDGET: usize = 5000;
     let gateway = Alone::start(&format!(
         "{{flow: {{listen: '127.0.0.1:0'}},
+           otlp_receiver: {{grpc: {{listen: '127.0.0.1:0'}}, http: {{listen: off}}}},
            prometheus: {{listen: '127.0.0.1:0', series_budget: {BUDGET}, label_values: {{dst_ip: 1000, default: 2000}}}}}}"
     ));
     let mut agent = Agent::connect(gateway.flow, "a", 1).await;

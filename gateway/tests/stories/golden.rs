@@ -124,11 +124,34 @@ fn number(point: &DataPoint) -> String {
     format!("{metric} [{unit}] {kind} {resource:?} {attributes:?} = {value}{values}")
 }
 
+/// Places of flows over the port 443 and of a server's clients.
+const PLACES: &str = r#"
+if .tags.dst_port == "443" {
+    .tags.src_country = "Germany"
+    .tags.src_province = "Hesse"
+    .tags.src_city = "Frankfurt am Main"
+    .tags.src_lat = 50.11
+    .tags.src_lon = 8.68
+}
+if .tags.dst_port == "443" || .tags.process_name == "server" {
+    .tags.dst_country = "China"
+    .tags.dst_province = "Guangdong"
+    .tags.dst_city = "Guangzhou"
+    .tags.dst_lat = 23.13
+    .tags.dst_lon = "about 113"
+}
+"#;
+
 async fn shown_under(profile: &str) {
     let sink = Sink::start().await;
+    let scripts = tempfile::tempdir().expect("a folder");
+    fs::create_dir(scripts.path().join("network")).expect("a folder");
+    fs::write(scripts.path().join("network/default.vrl"), PLACES).expect("a file");
     let gateway = gateway(&format!(
-        "prometheus: {{profile: {profile}}}
+        "scripts: {{folder: '{}'}}
+prometheus: {{profile: {profile}}}
 otlp_exporters: {{main: {{endpoint: 'http://{}', flows: {{as: [metrics, logs, spans], profile: {profile}, gather: 0s}}}}}}",
+        scripts.path().display(),
         sink.address
     ))
     .await;

@@ -1,6 +1,7 @@
 //! Users whose scripts edit what goes through the gateway.
 
 mod change;
+mod live;
 mod otlp;
 mod places;
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use vrl::prelude::{
-    ArgumentList, Category, Compiled, Context, Example, Expression, ExpressionError, Function,
-    FunctionCompileContext, FunctionExpression, Parameter, Resolved, TypeDef, TypeState, Value,
-    function, kind,
+    ArgumentList, Compiled, Context, Expression, ExpressionError, Function, FunctionCompileContext,
+    FunctionExpression, Parameter, Resolved, TypeDef, TypeState, Value, function, kind,
 };
 
 use super::own::{address, failed};
@@ -35,28 +34,12 @@ const CONTAINS_PARAMETERS: &[Parameter] = &[
 ];
 
 impl Function for Subnet {
-    fn identifier(&self) -> &'static str {
-        "subnet"
-    }
-
-    fn usage(&self) -> &'static str {
-        "The name of the smallest configured network that an address lies in, or null."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::Ip.as_ref()
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::BYTES | kind::NULL
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        SUBNET_PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
+    described! {
+        name: "subnet",
+        category: Ip,
+        gives: BYTES | NULL,
+        parameters: SUBNET_PARAMETERS,
+        usage: "The name of the smallest configured network that an address lies in, or null.",
     }
 
     fn compile(
@@ -93,32 +76,16 @@ impl FunctionExpression for SubnetFn {
 }
 
 impl Function for CidrContains {
-    fn identifier(&self) -> &'static str {
-        "cidr_contains"
-    }
-
-    fn usage(&self) -> &'static str {
-        "Whether an address lies in a network."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::Ip.as_ref()
+    described! {
+        name: "cidr_contains",
+        category: Ip,
+        gives: BOOLEAN,
+        parameters: CONTAINS_PARAMETERS,
+        usage: "Whether an address lies in a network.",
     }
 
     fn internal_failure_reasons(&self) -> &'static [&'static str] {
         &["`networks` is neither the name of a configured list nor a network."]
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::BOOLEAN
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        CONTAINS_PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
     }
 
     fn compile(

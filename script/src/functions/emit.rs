@@ -5,9 +5,8 @@ use std::sync::LazyLock;
 use vrl::{
     path::{OwnedTargetPath, OwnedValuePath},
     prelude::{
-        ArgumentList, Category, Compiled, Context, Example, Expression, Function,
-        FunctionCompileContext, FunctionExpression, Parameter, Resolved, TypeDef, TypeState, Value,
-        kind,
+        ArgumentList, Compiled, Context, Expression, Function, FunctionCompileContext,
+        FunctionExpression, Parameter, Resolved, TypeDef, TypeState, Value, kind,
     },
 };
 
@@ -32,32 +31,16 @@ const PARAMETERS: &[Parameter] = &[Parameter::required(
 )];
 
 impl Function for Emit {
-    fn identifier(&self) -> &'static str {
-        "emit"
-    }
-
-    fn usage(&self) -> &'static str {
-        "Adds a further Point, which no program sees."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::System.as_ref()
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::NULL
+    described! {
+        name: "emit",
+        category: System,
+        gives: NULL,
+        parameters: PARAMETERS,
+        usage: "Adds a further Point, which no program sees.",
     }
 
     fn pure(&self) -> bool {
         false
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
     }
 
     fn compile(

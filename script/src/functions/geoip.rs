@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use vrl::prelude::{
-    ArgumentList, Category, Compiled, Context, Example, Expression, Field, Function,
-    FunctionCompileContext, FunctionExpression, Kind, Parameter, Resolved, TypeDef, TypeState,
-    Value, kind,
+    ArgumentList, Compiled, Context, Expression, Field, Function, FunctionCompileContext,
+    FunctionExpression, Kind, Parameter, Resolved, TypeDef, TypeState, Value, kind,
 };
 
 use weir_point::Text;
@@ -24,28 +23,12 @@ const PARAMETERS: &[Parameter] = &[Parameter::required(
 )];
 
 impl Function for GeoIp {
-    fn identifier(&self) -> &'static str {
-        "geoip"
-    }
-
-    fn usage(&self) -> &'static str {
-        "The place of an address as country, country_code, province, province_code, city, latitude and longitude, as far as they are known; null for one that is nowhere."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::Ip.as_ref()
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::OBJECT | kind::NULL
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
+    described! {
+        name: "geoip",
+        category: Ip,
+        gives: OBJECT | NULL,
+        parameters: PARAMETERS,
+        usage: "The place of an address as country, country_code, province, province_code, city, latitude and longitude, as far as they are known; null for one that is nowhere.",
     }
 
     fn compile(

@@ -1,9 +1,8 @@
 //! `ip_type`: what kind of network an address belongs to.
 
 use vrl::prelude::{
-    ArgumentList, Category, Compiled, Context, Example, Expression, Function,
-    FunctionCompileContext, FunctionExpression, Parameter, Resolved, TypeDef, TypeState, Value,
-    kind,
+    ArgumentList, Compiled, Context, Expression, Function, FunctionCompileContext,
+    FunctionExpression, Parameter, Resolved, TypeDef, TypeState, Value, kind,
 };
 
 use super::own::address;
@@ -16,28 +15,12 @@ pub(super) struct IpType;
 const PARAMETERS: &[Parameter] = &[Parameter::required("ip", kind::ANY, "The address.")];
 
 impl Function for IpType {
-    fn identifier(&self) -> &'static str {
-        "ip_type"
-    }
-
-    fn usage(&self) -> &'static str {
-        "What kind of network an address belongs to: `loopback`, `private`, `link_local`, `cgnat`, `multicast` or `other`; null for what is no address."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::Ip.as_ref()
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::BYTES | kind::NULL
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
+    described! {
+        name: "ip_type",
+        category: Ip,
+        gives: BYTES | NULL,
+        parameters: PARAMETERS,
+        usage: "What kind of network an address belongs to: `loopback`, `private`, `link_local`, `cgnat`, `multicast` or `other`; null for what is no address.",
     }
 
     fn compile(

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use vrl::prelude::{
-    ArgumentList, Category, Compiled, Context, Example, Expression, Function,
-    FunctionCompileContext, FunctionExpression, Parameter, Resolved, TypeDef, TypeState, Value,
-    kind,
+    ArgumentList, Compiled, Context, Expression, Function, FunctionCompileContext,
+    FunctionExpression, Parameter, Resolved, TypeDef, TypeState, Value, kind,
 };
 
 use crate::lookups::Lookups;
@@ -21,28 +20,12 @@ const PARAMETERS: &[Parameter] = &[Parameter::required(
 )];
 
 impl Function for RouteOf {
-    fn identifier(&self) -> &'static str {
-        "route"
-    }
-
-    fn usage(&self) -> &'static str {
-        "The route of a path: identifiers in it are `*`. Null for what is no text."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::String.as_ref()
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::BYTES | kind::NULL
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
+    described! {
+        name: "route",
+        category: String,
+        gives: BYTES | NULL,
+        parameters: PARAMETERS,
+        usage: "The route of a path: identifiers in it are `*`. Null for what is no text.",
     }
 
     fn compile(

@@ -3,7 +3,7 @@
 use vrl::{
     diagnostic::Span,
     prelude::{
-        ArgumentList, Category, Compiled, Context, Example, Expression, ExpressionError, Function,
+        ArgumentList, Compiled, Context, Expression, ExpressionError, Function,
         FunctionCompileContext, FunctionExpression, Parameter, Resolved, TypeDef, TypeState, Value,
         function, kind,
     },
@@ -29,36 +29,20 @@ const PARAMETERS: &[Parameter] = &[
 ];
 
 impl Function for Sample {
-    fn identifier(&self) -> &'static str {
-        "sample"
-    }
-
-    fn usage(&self) -> &'static str {
-        "Drops the Point, as `abort` does, or gives back for how many it stands."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::System.as_ref()
+    described! {
+        name: "sample",
+        category: System,
+        gives: INTEGER,
+        parameters: PARAMETERS,
+        usage: "Drops the Point, as `abort` does, or gives back for how many it stands.",
     }
 
     fn internal_failure_reasons(&self) -> &'static [&'static str] {
         &["`one_of` is less than 1."]
     }
 
-    fn return_kind(&self) -> u16 {
-        kind::INTEGER
-    }
-
     fn pure(&self) -> bool {
         false
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
     }
 
     fn compile(

@@ -3,9 +3,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use vrl::prelude::{
-    ArgumentList, Category, Collection, Compiled, Context, Example, Expression, Function,
-    FunctionCompileContext, FunctionExpression, Kind, Parameter, Resolved, TypeDef, TypeState,
-    Value, kind,
+    ArgumentList, Collection, Compiled, Context, Expression, Function, FunctionCompileContext,
+    FunctionExpression, Kind, Parameter, Resolved, TypeDef, TypeState, Value, kind,
 };
 
 use super::own::{failed, text};
@@ -25,16 +24,12 @@ const PARAMETERS: &[Parameter] = &[
 ];
 
 impl Function for Lookup {
-    fn identifier(&self) -> &'static str {
-        "lookup"
-    }
-
-    fn usage(&self) -> &'static str {
-        "The row of a table as an object, or null if no row has the key."
-    }
-
-    fn category(&self) -> &'static str {
-        Category::Object.as_ref()
+    described! {
+        name: "lookup",
+        category: Object,
+        gives: OBJECT | NULL,
+        parameters: PARAMETERS,
+        usage: "The row of a table as an object, or null if no row has the key.",
     }
 
     fn internal_failure_reasons(&self) -> &'static [&'static str] {
@@ -43,18 +38,6 @@ impl Function for Lookup {
             "The file of the table could not be read yet.",
             "`key` has another number of columns than the key of the table.",
         ]
-    }
-
-    fn return_kind(&self) -> u16 {
-        kind::OBJECT | kind::NULL
-    }
-
-    fn parameters(&self) -> &'static [Parameter] {
-        PARAMETERS
-    }
-
-    fn examples(&self) -> &'static [Example] {
-        &[]
     }
 
     fn compile(

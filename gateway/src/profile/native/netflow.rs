@@ -1,8 +1,8 @@
 //! Flows under their own names.
 
 use super::{
-    BYTES, COMMON, Combine, DataSet, Group, RECORD, SOURCE, Scope, attribute, counter, destination,
-    gauge, remote,
+    BYTES, COMMON, Combine, DataSet, Group, RECORD, SOURCE, SOURCE_PLACE, Scope, attribute,
+    counter, destination, destination_place, gauge, remote,
 };
 
 pub(super) const NETFLOW: DataSet = DataSet {
@@ -13,6 +13,8 @@ pub(super) const NETFLOW: DataSet = DataSet {
         &destination(Scope::Series),
         COMMON,
         &remote(Scope::Series),
+        SOURCE_PLACE,
+        &destination_place(Scope::Series),
         RECORD,
     ],
     groups: &[FLOW, FAILURE],

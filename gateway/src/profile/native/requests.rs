@@ -1,8 +1,9 @@
 //! DNS queries and HTTP requests under their own names.
 
 use super::{
-    Attribute, BYTES, COMMON, Combine, DataSet, Form, Group, NANOSECONDS, RECORD, SOURCE, Scope,
-    attribute, counter, destination, gauge, latency, remote,
+    Attribute, BYTES, COMMON, Combine, DataSet, Form, Group, NANOSECONDS, RECORD, SOURCE,
+    SOURCE_PLACE, Scope, attribute, counter, destination, destination_place, gauge, latency,
+    remote,
 };
 
 pub(super) const DNSFLOW: DataSet = DataSet {
@@ -18,6 +19,8 @@ pub(super) const DNSFLOW: DataSet = DataSet {
             attribute("query_type", Scope::Series),
             field("rcode", Form::Number, Scope::Series),
         ],
+        SOURCE_PLACE,
+        &destination_place(Scope::Server),
         RECORD,
     ],
     groups: &[Group {
@@ -60,6 +63,8 @@ pub(super) const HTTPFLOW: DataSet = DataSet {
             attribute("path", Scope::Record),
             field("truncated", Form::Flag, Scope::Record),
         ],
+        SOURCE_PLACE,
+        &destination_place(Scope::Server),
         RECORD,
     ],
     groups: &[Group {

@@ -4,8 +4,8 @@ use weir_proto::LATENCY_BOUNDS_NS;
 
 use super::{
     COMMON, Combine, Counter, DataSet, Form, Gauge, Group, Histogram, HistogramRecord,
-    NANOSECONDS_PER_SECOND, RECORD, SECONDS, SOURCE, Scope, Side, attribute, destination, domain,
-    translated,
+    NANOSECONDS_PER_SECOND, RECORD, SECONDS, SOURCE, SOURCE_PLACE, Scope, Side, attribute,
+    destination, destination_place, domain, translated,
 };
 
 pub(super) const DNSFLOW: DataSet = DataSet {
@@ -32,6 +32,8 @@ pub(super) const DNSFLOW: DataSet = DataSet {
                 Scope::Series,
             ),
         ],
+        SOURCE_PLACE,
+        &destination_place(Scope::Server),
         RECORD,
     ],
     groups: &[Group {

@@ -4,8 +4,8 @@ use weir_proto::LATENCY_BOUNDS_NS;
 
 use super::{
     Attribute, BYTES, COMMON, Combine, Counter, DataSet, Form, Gauge, Group, Histogram,
-    HistogramRecord, NANOSECONDS_PER_SECOND, RECEIVED, RECORD, SECONDS, SENT, SOURCE, Scope, Side,
-    attribute, destination, translated,
+    HistogramRecord, NANOSECONDS_PER_SECOND, RECEIVED, RECORD, SECONDS, SENT, SOURCE, SOURCE_PLACE,
+    Scope, Side, attribute, destination, destination_place, translated,
 };
 
 pub(super) const HTTPFLOW: DataSet = DataSet {
@@ -17,6 +17,8 @@ pub(super) const HTTPFLOW: DataSet = DataSet {
         COMMON,
         &translated(Scope::Server),
         REQUEST,
+        SOURCE_PLACE,
+        &destination_place(Scope::Server),
         RECORD,
     ],
     groups: &[HTTP],

@@ -2,7 +2,7 @@
 
 use super::{
     BYTES, COMMON, Combine, Counter, DataSet, Form, Gauge, Group, RECEIVED, RECORD, SECONDS, SENT,
-    SOURCE, Scope, attribute, destination, domain, translated,
+    SOURCE, SOURCE_PLACE, Scope, attribute, destination, destination_place, domain, translated,
 };
 
 pub(super) const NETFLOW: DataSet = DataSet {
@@ -14,6 +14,8 @@ pub(super) const NETFLOW: DataSet = DataSet {
         COMMON,
         &translated(Scope::Series),
         &[domain(Scope::Series)],
+        SOURCE_PLACE,
+        &destination_place(Scope::Series),
         RECORD,
     ],
     groups: &[FLOW, FAILURE],

@@ -97,6 +97,7 @@ impl Received {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+#[expect(clippy::print_stdout, reason = "rate and times are a result")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edited_script_takes_effect_within_a_second_and_no_point_is_lost_doubled_or_half_edited()
 {
@@ -160,6 +161,7 @@ async fn an_edited_script_takes_effect_within_a_second_and_no_point_is_lost_doub
     let effect = |version: &u32| acked[batch(received.first[version])] - written[version];
     let waits: Vec<Duration> = (2..=4).map(|version| effect(&version)).collect();
     let rate = sent as f64 / (acked[acked.len() - 1] - acked[0]).as_secs_f64();
+    println!("at {rate:.0} Points/s in force within {waits:.0?}");
     for wait in &waits {
         let limit = Duration::from_secs(1);
         assert!(*wait < limit, "at {rate:.0} Points/s within {waits:?}");

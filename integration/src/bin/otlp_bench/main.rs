@@ -1,4 +1,4 @@
-//! What OTLP costs in the gateway, against rotel in the same run.
+//! What OTLP costs in the gateway, against rotel in the same run, and with scripts against none.
 //!
 //! The server has core 1 to itself; sender and sink share core 0. CPU seconds of the server for each million
 //! items are what compares: rates are bound by the core of the sender and the sink.
@@ -7,13 +7,17 @@
 
 mod load;
 mod peers;
+mod scripts;
 mod sink;
 
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use self::peers::{Kind, Server, Target};
+use self::{
+    peers::{Kind, Server, Target},
+    scripts::Scripts,
+};
 
 #[derive(Parser)]
 struct Arguments {
@@ -25,6 +29,18 @@ struct Arguments {
     /// Requests of 1000 items in each run.
     #[arg(long, default_value_t = 600)]
     requests: usize,
+    /// Measures only this.
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+/// What can be measured for itself.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Against rotel.
+    Peer,
+    /// The gateway with scripts against itself without any.
+    Scripts,
 }
 
 #[derive(Subcommand)]
@@ -73,7 +89,7 @@ fn main() -> anyhow::Result<()> {
             signal,
             requests,
         }) => runtime.block_on(load::send(to, signal, requests)),
-        None => compare(arguments.rounds, arguments.requests),
+        None => measure(&arguments),
     }
 }
 
@@ -84,17 +100,34 @@ struct Cost {
     peak_mib: f64,
 }
 
-fn compare(rounds: usize, requests: usize) -> anyhow::Result<()> {
+fn measure(arguments: &Arguments) -> anyhow::Result<()> {
+    let is_wanted = |part| arguments.only.is_none_or(|only| only == part);
+    if is_wanted(Part::Peer) {
+        let kinds = [Kind::Rotel, Kind::WeirUnread, Kind::Weir];
+        let targets = [Target::Blackhole, Target::Forward];
+        compare(&kinds, &targets, arguments)?;
+    }
+    if is_wanted(Part::Scripts) {
+        let scripts = [Scripts::OtherCategory, Scripts::OtherName, Scripts::Every];
+        let [category, name, every] = scripts.map(Kind::WeirScripted);
+        let kinds = [Kind::WeirUnread, category, name, every];
+        compare(&kinds, &[Target::Forward], arguments)?;
+    }
+    Ok(())
+}
+
+/// The first of `kinds` against the others.
+fn compare(kinds: &[Kind], targets: &[Target], arguments: &Arguments) -> anyhow::Result<()> {
+    let first = kinds.first().map_or("", |kind| kind.name());
     println!(
-        "| what | server | CPU-s per million, median (min..max) | rotel / server | peak MiB |\n|---|---|---|---|---|"
+        "| what | server | CPU-s per million, median (min..max) | {first} / server | peak MiB |\n|---|---|---|---|---|"
     );
     for signal in [Signal::Traces, Signal::Metrics] {
-        let kinds = [Kind::Rotel, Kind::WeirUnread, Kind::Weir];
-        for target in [Target::Blackhole, Target::Forward] {
-            let mut costs: Vec<_> = kinds.map(|kind| (kind, Vec::new())).into();
-            for _ in 0..rounds {
+        for target in targets {
+            let mut costs: Vec<_> = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
+            for _ in 0..arguments.rounds {
                 for (kind, costs) in &mut costs {
-                    costs.push(run(*kind, target, signal, requests)?);
+                    costs.push(run(*kind, *target, signal, arguments.requests)?);
                 }
             }
             print(&format!("{signal:?}, {target:?}"), &costs);
@@ -115,7 +148,7 @@ fn print(what: &str, costs: &[(Kind, Vec<Cost>)]) {
         let ratio = *first.get_or_insert(middle) / middle;
         let name = kind.name();
         println!(
-            "| {what} | {name} | {middle:.2} ({low:.2}..{high:.2}) | **{ratio:.1}** | {peak:.0} |"
+            "| {what} | {name} | {middle:.2} ({low:.2}..{high:.2}) | **{ratio:.2}** | {peak:.0} |"
         );
     }
 }

@@ -13,7 +13,7 @@ use rustix::param::clock_ticks_per_second;
 use tempfile::TempDir;
 use weir_integration::{eventually, process::Running, program};
 
-use crate::Signal;
+use crate::{Signal, scripts::Scripts};
 
 const SERVER_CORE: &str = "1";
 const LOAD_CORE: &str = "0";
@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Weir,
     /// Our gateway without these: nothing reads what it forwards.
     WeirUnread,
+    /// The same with scripts.
+    WeirScripted(Scripts),
     /// The peer; `WEIR_BENCH_ROTEL` names its program.
     Rotel,
 }
@@ -81,8 +83,16 @@ fn weir(
         ),
     };
     let read = kind == Kind::Weir;
+    let scripts = match kind {
+        Kind::WeirScripted(scripts) => {
+            let folder = folder.join("scripts");
+            scripts.write(&folder)?;
+            format!("scripts:\n  folder: {}\n", folder.display())
+        }
+        Kind::Weir | Kind::WeirUnread | Kind::Rotel => String::new(),
+    };
     let config = format!(
-        "flow:\n  listen: 127.0.0.1:0\nprometheus:\n  listen: 127.0.0.1:0\n  otlp_metrics: {read}\nspan_metrics:\n  enabled: {read}\notlp_receiver:\n  grpc:\n    listen: {listen}\n  http:\n    listen: 127.0.0.1:0\n{forward}"
+        "flow:\n  listen: 127.0.0.1:0\nprometheus:\n  listen: 127.0.0.1:0\n  otlp_metrics: {read}\nspan_metrics:\n  enabled: {read}\notlp_receiver:\n  grpc:\n    listen: {listen}\n  http:\n    listen: 127.0.0.1:0\n{forward}{scripts}"
     );
     let file = folder.join("gateway.yaml");
     fs::write(&file, config)?;
@@ -125,6 +135,7 @@ impl Kind {
         match self {
             Self::Weir => "weir, every item read",
             Self::WeirUnread => "weir, nobody reads",
+            Self::WeirScripted(scripts) => scripts.name(),
             Self::Rotel => "rotel",
         }
     }
@@ -146,7 +157,9 @@ impl Server {
             }
         };
         let mut command = match kind {
-            Kind::Weir | Kind::WeirUnread => weir(kind, target, address, sink_address, &folder)?,
+            Kind::Weir | Kind::WeirUnread | Kind::WeirScripted(_) => {
+                weir(kind, target, address, sink_address, &folder)?
+            }
             Kind::Rotel => rotel(target, address, sink_address, &folder)?,
         };
         let process = Running::start("server", &mut command)?;
