@@ -236,7 +236,7 @@ fn payload(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent:
     match stream.phase {
         phase::HTTP1 => http1(ctx, stream, segment, is_sent),
         phase::HTTP2 => {
-            frames(ctx, stream, segment, (is_sent, is_turn));
+            frames(ctx, stream, (is_sent, is_turn));
             Looked::On
         }
         phase::HELLO => hello(ctx, stream, segment, is_sent),
@@ -260,7 +260,7 @@ fn new(
         }
         Begins::Http2 => {
             stream.phase = phase::HTTP2;
-            frames(ctx, stream, segment, (is_sent, false));
+            frames(ctx, stream, (is_sent, false));
             Looked::On
         }
         Begins::Hello => {
@@ -330,7 +330,7 @@ fn switched(ctx: &SkBuffContext, stream: &mut Stream, segment: &Segment, is_sent
             return Looked::Enough;
         }
     }
-    frames(ctx, stream, segment, (is_sent, false));
+    frames(ctx, stream, (is_sent, false));
     Looked::On
 }
 

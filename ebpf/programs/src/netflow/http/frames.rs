@@ -1,6 +1,9 @@
 //! HTTP/2: everything but the payload of large DATA frames.
 
-use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
+use aya_ebpf::{
+    EbpfContext as _, bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes,
+    programs::SkBuffContext,
+};
 use weir_ebpf_common::http::{
     MOST_CAPTURED, protocol,
     words::{is_headers, is_preface},
@@ -37,7 +40,29 @@ enum Step {
 
 /// Hands on what lies between the payloads of large DATA frames.
 #[inline(always)]
-pub(super) fn frames(
+pub(super) fn frames(ctx: &SkBuffContext, stream: &mut Stream, (is_sent, is_turn): (bool, bool)) {
+    let _none = http_frames(ctx.skb.skb, stream, u32::from(is_sent), u32::from(is_turn));
+}
+
+/// A function of its own for the verifier: see `http_hand_on`.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn http_frames(
+    skb: *mut __sk_buff,
+    stream: *mut Stream,
+    is_sent: u32,
+    is_turn: u32,
+) -> i32 {
+    let ctx = SkBuffContext::new(skb);
+    // SAFETY: the verifier sees to it that there is a stream behind it, or null.
+    if let (Some(stream), Some(segment)) = (unsafe { stream.as_mut() }, Segment::of(&ctx)) {
+        go_over(&ctx, stream, &segment, (is_sent == 1, is_turn == 1));
+    }
+    0
+}
+
+#[inline(always)]
+fn go_over(
     ctx: &SkBuffContext,
     stream: &mut Stream,
     segment: &Segment,
@@ -95,7 +120,7 @@ fn walk(ctx: &SkBuffContext, half: &mut Half, segment: &Segment, at: &mut u32) -
     }
     if half.cut_length > 0 {
         let cut = u32::from(half.cut_length);
-        let header = half.cut << (8 * (4 - cut)) | word(ctx, segment, *at) >> (8 * cut);
+        let header = half.cut | word(ctx, segment, *at) >> (8 * cut);
         half.cut_length = 0;
         // It is handed on, even if it is a large one: that is right, only dearer.
         *at += HEADER - cut + (header >> 8);
@@ -110,12 +135,14 @@ fn walk(ctx: &SkBuffContext, half: &mut Half, segment: &Segment, at: &mut u32) -
             half.pass = *at - segment.length;
             return Step::Done;
         }
-        let header = word(ctx, segment, *at);
         let left = segment.length - *at;
         if left < 4 {
-            (half.cut, half.cut_length) = (header >> (8 * (4 - left)), left as u8);
+            // The last four bytes, as far as they are of this frame.
+            let last = word(ctx, segment, segment.length.wrapping_sub(4));
+            (half.cut, half.cut_length) = (last << (8 * (4 - left)), left as u8);
             return Step::Done;
         }
+        let header = word(ctx, segment, *at);
         let (length, kind) = (header >> 8, header & 0xff);
         let end = *at + HEADER;
         if kind == DATA && length >= LARGE && left >= HEADER {
@@ -127,22 +154,14 @@ fn walk(ctx: &SkBuffContext, half: &mut Half, segment: &Segment, at: &mut u32) -
     Step::Done
 }
 
-/// The next four bytes of the payload, zeros after its end.
+/// Four bytes of the payload; zeros if there are none.
 #[inline(always)]
 fn word(ctx: &SkBuffContext, segment: &Segment, at: u32) -> u32 {
     let mut bytes = 0u32;
     let to: *mut u32 = &raw mut bytes;
-    let left = segment.length.wrapping_sub(at);
-    let want = if left < 4 { left & 3 } else { 4 };
-    // SAFETY: the helper writes at most four bytes.
-    let _failed = unsafe {
-        bpf_skb_load_bytes(
-            ctx.as_ptr(),
-            segment.payload.wrapping_add(at),
-            to.cast(),
-            want,
-        )
-    };
+    // SAFETY: the helper writes four bytes, zeros if it fails.
+    let _failed =
+        unsafe { bpf_skb_load_bytes(ctx.as_ptr(), segment.payload.wrapping_add(at), to.cast(), 4) };
     u32::from_be(bytes)
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Half {
     pub(super) ended: u8,
     /// HTTP/2: how far the walk over frames is to be trusted.
     pub(super) walk: u8,
-    /// HTTP/2: how many bytes of a frame's length and type the latest segment ended with, and which.
+    /// HTTP/2: how many bytes of a frame's length and type the latest segment ended with, and which, from the highest.
     pub(super) cut_length: u8,
     pub(super) cut: u32,
     reserved: u32,
