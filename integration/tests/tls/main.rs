@@ -1,5 +1,6 @@
 //! Stories of HTTP above TLS: real servers and clients, and the servers' own logs as the oracle. Needs root.
 
+mod container;
 mod go;
 mod openssl;
 mod site;

@@ -12,6 +12,8 @@ use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 use weir_integration::{eventually, process::Running};
 
+use crate::container::{HOST, Image};
+
 /// A certificate for 127.0.0.1, and a folder that lives as long as it.
 pub(crate) struct Certificate {
     folder: TempDir,
@@ -85,10 +87,26 @@ pub(crate) type Logged = (u16, String, u16);
 
 impl Site {
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_as("", |certificate| {
+            Ok(Command::new(certificate.copy_of("/usr/sbin/nginx")?))
+        })
+    }
+
+    /// Starts it in the root of `image`, with a mount namespace of its own.
+    pub(crate) fn start_in(image: &Image) -> anyhow::Result<Self> {
+        Self::start_as(HOST, |_| Ok(image.command()))
+    }
+
+    /// `host` is where the server sees the root of this host.
+    fn start_as(
+        host: &str,
+        command: impl Fn(&Certificate) -> anyhow::Result<Command>,
+    ) -> anyhow::Result<Self> {
         let certificate = Certificate::new()?;
         let (http1, http2) = (free()?, free()?);
         let folder = certificate.folder();
-        let path = folder.display();
+        let seen = format!("{host}{}", folder.display());
+        let path = seen.as_str();
         let config = format!(
             r#"daemon off; worker_processes 2; pid {path}/nginx.pid; error_log stderr notice; user root;
 events {{ worker_connections 1024; }}
@@ -110,9 +128,8 @@ http {{
         fs::write(folder.join("www/small.txt"), [b's'; 100])?;
         fs::write(folder.join("www/large.bin"), vec![7; 3_000_000])?;
         fs::write(folder.join("nginx.conf"), config)?;
-        let mut command = Command::new(certificate.copy_of("/usr/sbin/nginx")?);
-        command.arg("-c").arg(folder.join("nginx.conf"));
-        command.arg("-p").arg(&folder);
+        let mut command = command(&certificate)?;
+        command.args(["-c", &format!("{path}/nginx.conf"), "-p", path]);
         let process = Running::start_group("nginx", &mut command)?;
         eventually("nginx to listen", || {
             TcpStream::connect(http1)
