@@ -83,5 +83,5 @@ pub(super) fn status([first, second]: [u64; 2]) -> Option<u32> {
         return None;
     }
     let version = if (first >> 56) as u8 == b'0' { OLD } else { 0 };
-    Some(hundreds * 100 + tens * 10 + ones | version)
+    Some((hundreds * 100 + tens * 10 + ones) | version)
 }
