@@ -34,7 +34,7 @@ use crate::{
     udp::untyped,
 };
 
-/// Bytes kept: a power of two less than most heads are long.
+/// Bytes kept; most heads are shorter.
 pub(crate) const ROOM: usize = 2048;
 
 /// `TCP_LISTEN` (`include/net/tcp_states.h`).
