@@ -172,6 +172,7 @@ fn calls_of_grpc_are_counted_if_the_server_speaks_first() -> anyhow::Result<()> 
 }
 
 #[test]
+#[ignore = "the programs in the kernel follow 24 frames of a segment, and of what comes after more of them 16 KiB are seen"]
 fn calls_of_grpc_are_counted_after_many_messages_and_with_large_ones() -> anyhow::Result<()> {
     calls_are_counted(500, 100_000, true)
 }
