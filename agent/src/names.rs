@@ -16,8 +16,9 @@ use weir_proto::flow::v1::DomainSource;
 
 use crate::config;
 
-/// Names of one address that are remembered. A client that asks for several in turn means each time the latest.
-const MOST_NAMES: usize = 4;
+/// Names of one address that are remembered. A client that asks for several in turn means each time the latest. A
+/// connection's name is looked up a moment after it has begun, when others may have been told.
+const MOST_NAMES: usize = 16;
 
 /// One namespace may have this part of all the room.
 const SHARE: usize = 4;

@@ -111,8 +111,8 @@ fn the_names_of_one_address_are_bounded() {
         learn(&names, NETNS, 1, &format!("name-{second}"), second);
     }
     assert_eq!(find(&names, NETNS, 1, 99), "name-99");
-    assert_eq!(find(&names, NETNS, 1, 96), "name-96");
-    assert_eq!(find(&names, NETNS, 1, 95), "");
+    assert_eq!(find(&names, NETNS, 1, 84), "name-84");
+    assert_eq!(find(&names, NETNS, 1, 83), "");
 }
 
 #[test]

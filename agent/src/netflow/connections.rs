@@ -116,8 +116,7 @@ impl Connections {
             kind::LIVE => self.live(record),
             kind::CLOSED | kind::FAILED => {
                 let is_new = !self.live.contains_key(&ConnectionKey::from(record));
-                let dst = address(record.family, record.remote);
-                if !is_new || !self.domains.defer(record, dst) {
+                if !is_new || !self.domains.defer(record) {
                     self.ended(record);
                 }
             }

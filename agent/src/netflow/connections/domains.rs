@@ -1,8 +1,8 @@
 //! Names by which the peers of connections were resolved.
 //!
 //! A connection has the name that was the latest when it began, and keeps it. DNS answers and connections come to us by
-//! different ways: a connection that has ended already may be told before the answer that led to it. One whose name is
-//! not known therefore waits a moment.
+//! different ways: a connection that has ended already may be told before the answer that led to it. One that has just
+//! begun therefore waits a moment, also where an earlier name of the address is known.
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::names::{Name, Names, monotonic_ns};
 /// How long after its beginning a connection's name is known, if at all, in nanoseconds.
 const KNOWN_AFTER: u64 = 100_000_000;
 
-/// Connections that wait. One more is reported without a name.
+/// Connections that wait. One more has the name that is known so far.
 const MOST_WAITING: usize = 8192;
 
 /// The names, and who waits for one.
@@ -39,7 +39,7 @@ impl Domains {
     }
 
     /// Keeps the record of an ended connection that is to wait for its name. Whether it does.
-    pub(super) fn defer(&mut self, record: &TcpRecord, dst: IpAddr) -> bool {
+    pub(super) fn defer(&mut self, record: &TcpRecord) -> bool {
         if self.hurries || self.names.is_none() || self.waiting.len() >= MOST_WAITING {
             return false;
         }
@@ -48,9 +48,6 @@ impl Domains {
         else {
             return false;
         };
-        if self.of(record, dst).is_some() {
-            return false;
-        }
         self.waiting.push_back((began, *record));
         true
     }
